@@ -229,12 +229,13 @@ def _computation(source: Any, model: Model, options: Mapping[str, Any]) -> Compu
     from .torch.evaluate import evaluate_module, evaluate_program
     from .torch.program import describe, is_program
 
+    output = options.get("output")
     if is_program(source):
         return lambda X: sources.ReferenceOutputs(
-            evaluate_program(source, X.astype(np.float64), model.window), describe(source)
+            evaluate_program(source, X.astype(np.float64), model.window, output), describe(source)
         )
     return lambda X: sources.ReferenceOutputs(
-        evaluate_module(source, X.astype(np.float64), model.window),
+        evaluate_module(source, X.astype(np.float64), model.window, output=output),
         "PyTorch, the module's own forward",
     )
 

@@ -56,7 +56,7 @@ FORMATS = {
         "torch.evaluate:evaluators",
         (
             *("activations", "initial_state", "rnn_activation", "epsilon", "bidirectional"),
-            *("module", *MODEL_OPTIONS),
+            *("module", "output", *MODEL_OPTIONS),
         ),
     ),
     "onnx": Format(

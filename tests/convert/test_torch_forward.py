@@ -223,7 +223,7 @@ def test_features_computed_in_forward_are_refused() -> None:
         sl.from_torch(Differences())
 
 
-@pytest.mark.parametrize("needs", ["a state", "a dictionary", "one feature without its axis"])
+@pytest.mark.parametrize("needs", ["a state", "one feature without its axis"])
 def test_other_forms_of_input(needs: str) -> None:
     class Called(nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
@@ -233,13 +233,10 @@ def test_other_forms_of_input(needs: str) -> None:
     def state(self: Any, x: Any, h: Any, c: Any) -> Any:
         return self.rnn(x, (h, c))
 
-    def dictionary(self: Any, x: Any) -> Any:
-        return self.rnn(x["x"])
-
     def no_axis(self: Any, x: Any) -> Any:
         return torch.tanh(self.rnn(x.unsqueeze(-1))[0])
 
-    forward = {"a state": state, "a dictionary": dictionary}.get(needs, no_axis)
+    forward = {"a state": state}.get(needs, no_axis)
     module = type("Called", (Called,), {"forward": forward})()
     layers = sl.from_torch(module).layers
     assert layers[0] == sl.LSTM(1, 3)

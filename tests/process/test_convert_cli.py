@@ -138,7 +138,11 @@ def test_an_output_of_a_graph_is_chosen_and_checked(tmp_path: Path) -> None:
     ("name", "arguments", "words"),
     [
         ("rtneural_lstm.json", ["--epsilon", "1e-3"], "--epsilon is for a state dict of PyTorch"),
-        ("keras3_lstm_last.h5", ["--output", "y"], "--output is for an ONNX graph"),
+        (
+            "keras3_lstm_last.h5",
+            ["--output", "y"],
+            "--output is for a state dict of PyTorch or an ONNX graph",
+        ),
         ("guitarml_gru.json", ["--activation", "lin"], "--activation: expected NAME=VALUE"),
         ("guitarml_gru.json", ["--activation", "lin=relu"], "is JSON of GuitarML: leave it out"),
         ("guitarml_gru.json", ["--metadata", "a=1", "--metadata", "a=2"], "every name once"),

@@ -80,7 +80,8 @@ def convert(
     output: Annotated[
         str | None,
         Option(
-            help="Output of the graph to convert; by default the first that is not a state.",
+            help="Output of the graph, or of a PyTorch module by number or key, to convert; by "
+            "default the first that is not a state.",
             rich_help_panel=_ONNX,
         ),
     ] = None,

@@ -49,7 +49,7 @@ def check_applies(file: Path, kind: str, given: Mapping[str, Any]) -> None:
     for keyword in given:
         if keyword not in FORMATS[kind].options:
             takers = [f.description for f in FORMATS.values() if keyword in f.options]
-            expected = " or ".join(takers) if len(takers) < 4 else "a network of other software"
+            expected = " or ".join(takers) if len(takers) < 5 else "a network of other software"
             raise ConvertError(
                 f"{OPTIONS[keyword]} is for {expected}, and {file} is "
                 f"{FORMATS[kind].description}: leave it out"

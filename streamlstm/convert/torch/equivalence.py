@@ -1,48 +1,39 @@
 """Finds the chain of layers that is equivalent to a module: by its structure, then by numbers."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from ...backends.plan import initial_row
-from ...backends.reference import ReferenceBackend
 from ...errors import ConvertError
 from ...network.activations import parse_activation
-from ...network.model import Model
 from ..common.builder import ModelBuilder
 from ..common.weights import Float64Array
-from .chain import Output, Residual, read_output
-from .forms import STEPS, STREAMS, Form, draw, forms, quiet_copy
+from .calls import (
+    CallError,
+    check_layout,
+    check_leftovers,
+    check_width,
+    choose_output,
+    names_in,
+    other_outputs,
+)
+from .chain import Residual, read_output
+from .confirm import COMPARED as COMPARED
+from .confirm import Found, confirm
+from .forms import BATCH_OF_ONE, STEPS, STREAMS, Form, draw, forms, quiet_copy, takes_one
 from .layers import InitialState, TorchLayer, assemble, make_weights, to_array
-from .modules import check_dimensions, layers_of_module
 from .record import Recorder
 from .signals import Signals, StreamsMixedError
+from .widths import Wanted, build_registered, candidate_widths, rows_needed
 
-_SCALES = (1.0, 0.05, 20.0, 400.0)  # of the numbers on which both are compared
-_TOLERANCE = 1e-4  # of the largest value: weights are float32 here
-_WIDTHS = 8  # numbers of features that are tried
 NOT_COMPARED = (
     "no: its layers were taken in the order in which they are registered; what forward does beside "
     "them is not known, because it could not be called with random numbers"
 )
-COMPARED = "its forward: what it calls, and its outputs in float64 for numbers of all sizes"
-
-
-@dataclass
-class Found:
-    """What a module computes: its output number ``output`` in a form of call."""
-
-    form: Form
-    output: int
-    chain: Output
-    width: int
-    categories: int
-    dtype: torch.dtype
-    window: int | None = None
 
 
 def convert_module(
@@ -50,7 +41,7 @@ def convert_module(
     activations: Mapping[str, str],
     states: Sequence[InitialState],
     given: Residual,
-    window: int | None = None,
+    wanted: Wanted = Wanted(),  # noqa: B008 - frozen
 ) -> tuple[ModelBuilder, Residual, str]:
     """Return the layers of a module, its residual connection, and what they were compared with.
 
@@ -63,17 +54,20 @@ def convert_module(
         If a layer cannot be stepped, or the module computes something else than a chain of them.
     """
     module = _unwrap(module)
-    found = find(module, window)
+    found = find(module, wanted)
     if found is None:
+        _check_rows(module, wanted)
         try:
-            return _build_registered(module, activations, states), given, NOT_COMPARED
+            builder = build_registered(module, activations, states)
         except ConvertError as error:
-            if window is not None:
+            if wanted.window is not None:
                 raise
             raise ConvertError(
                 f"{str(error).rstrip('.')}. {type(module).__name__} could not be called with a "
                 "series of any length; if it takes windows of T rows, give their number (window=T)."
             ) from None
+        _check_arguments(module)
+        return builder, given, NOT_COMPARED
     layers = _with_activations(found.chain.layers, activations)
     residual = found.chain.residual
     if given.skip is not None and residual.skip is not None and not _same(residual, given):
@@ -82,7 +76,17 @@ def convert_module(
             f"factors {residual.scale or 1}, not {list(given.skip)}."
         )
     builder = assemble(layers, {}, list(states))
-    return builder, given if residual.skip is None else residual, COMPARED
+    return builder, given if residual.skip is None else residual, found.compared
+
+
+def _check_rows(module: Any, wanted: Wanted) -> None:
+    """Refuse a module that can be called, with another number of rows than those tried."""
+    rows = rows_needed(module, wanted)
+    if rows is not None:
+        raise ConvertError(
+            f"{type(module).__name__} cannot be called with {wanted.window or STEPS} rows, only "
+            f"with windows of {rows}: give their number (window={rows})."
+        )
 
 
 def _unwrap(module: Any) -> Any:
@@ -96,15 +100,18 @@ def _unwrap(module: Any) -> Any:
         module = inner
 
 
-def _build_registered(
-    module: Any, activations: Mapping[str, str], states: Sequence[InitialState]
-) -> ModelBuilder:
-    layers = layers_of_module(module)
-    check_dimensions(layers)
-    return assemble(layers, dict(activations), list(states))
+def _check_arguments(module: Any) -> None:
+    """Refuse to guess what a ``forward`` of one tensor does that no call of it has shown."""
+    own = not type(module).forward.__module__.startswith("torch.")  # not that of Sequential
+    if own and takes_one(module):
+        raise ConvertError(
+            f"{type(module).__name__} takes one tensor, and what its forward does with it could "
+            "not be seen, for it could not be called with a series of random numbers. If it "
+            "applies its layers in the order in which they are registered, give its state_dict()."
+        )
 
 
-def find(module: Any, window: int | None = None) -> Found | None:
+def find(module: Any, wanted: Wanted = Wanted()) -> Found | None:  # noqa: B008 - frozen
     """Return what a module computes, for windows of so many rows if it is one over windows.
 
     Raises
@@ -112,25 +119,28 @@ def find(module: Any, window: int | None = None) -> Found | None:
     ConvertError
         If it can be called, and computes something else than layers one after the other.
     """
-    if window is None:
-        return _find(module, None)
+    plain = replace(wanted, window=None)
+    if wanted.window is None:
+        return _find(module, plain)
     problem: ConvertError | None = None
     try:
-        found = _find(module, window)
+        found = _find(module, wanted)
+    except CallError:
+        raise
     except ConvertError as error:
         found, problem = None, error
     if found is not None:
         return found
     try:
-        found = _find(module, None)
+        found = _find(module, plain)
     except ConvertError as error:
         raise (problem or error) from None
-    if found is None and problem is not None:  # it takes windows of so many rows, no others
+    if found is None and problem is not None:  # it can be called with such windows only
         raise problem
     return found
 
 
-def _find(module: Any, window: int | None) -> Found | None:
+def _find(module: Any, wanted: Wanted) -> Found | None:
     """Return what a module computes; None if it cannot be called.
 
     Raises
@@ -142,20 +152,24 @@ def _find(module: Any, window: int | None) -> Found | None:
         to_array(tensor, name)  # refuses what has no numbers to compare
     if isinstance(module, torch.jit.ScriptModule):
         return None
+    window = wanted.window
     problems: list[tuple[int, ConvertError]] = []
+    usual: Form | None = None  # a batch of one, if it can be called with that
     recurrent = (nn.RNNBase, nn.modules.rnn.RNNCellBase)
     remembers = any(isinstance(child, recurrent) for child in module.modules())
-    for F, categories in _candidate_widths(module):
+    for F, categories in candidate_widths(module, wanted):
         for form in forms(module, F, categories, remembers=remembers or window is not None):
             if window is not None and form.stepwise:
                 continue
             if problems and not remembers and form.streams == 1:
                 break  # a call with several rows decides
-            found = _follow(module, form, F, categories, window)
+            found = _follow(module, form, F, categories, wanted)
             if isinstance(found, Found):
+                _check_call(module, found, usual, wanted)
                 return found
             if found is not None:
                 problems.append(found)
+                usual = form if form.shape == BATCH_OF_ONE else usual
                 batched = form.streams == STREAMS and not form.stepwise
                 if batched and remembers and not isinstance(found[1], StreamsMixedError):
                     break
@@ -172,31 +186,11 @@ def _find(module: Any, window: int | None) -> Found | None:
     )
 
 
-def _candidate_widths(module: Any) -> Iterator[tuple[int, int]]:
-    """Yield the numbers of features and categories that an observation may have."""
-    sizes: list[tuple[int, int]] = []
-    try:
-        model = _build_registered(module, {}, ()).build("PyTorch")
-        sizes.append((model.input_size, model.categories))
-    except ConvertError:
-        pass
-    for child in module.modules():
-        if hasattr(child, "num_embeddings"):
-            sizes.append((1, child.num_embeddings))
-        for name in ("input_size", "in_channels", "in_features", "num_features"):
-            size = getattr(child, name, None)
-            if isinstance(size, int):
-                sizes.append((size, 0))
-    known = list(dict.fromkeys(sizes))[:_WIDTHS]
-    categories = next((c for _, c in known if c), 0)
-    more = [(F, 0) for F in range(1, 17)] + [(F, categories) for F in range(2, 9) if categories]
-    yield from dict.fromkeys([*known, *more])
-
-
 def _follow(
-    module: Any, form: Form, F: int, categories: int, window: int | None
+    module: Any, form: Form, F: int, categories: int, wanted: Wanted
 ) -> Found | tuple[int, ConvertError] | None:
     """Return what a module computes in a form of call, or how far that went; None without one."""
+    window = wanted.window
     for dtype in (torch.float64, torch.float32):
         x = draw(F, categories, 1.0, steps=window or STEPS)
         try:
@@ -209,13 +203,16 @@ def _follow(
         if recorder.reads:
             return len(signals), ConvertError(recorder.reads)
         problem: ConvertError | None = None
-        for n, output in enumerate(outputs):
+        names = recorder.outputs
+        for n in choose_output(wanted.output, names):
+            output = outputs[n]
             if not recorder.values.is_live(output):
                 continue
             try:
                 chain = read_output(signals, recorder.values.labels(output))
-                found = Found(form, n, chain, F, categories, dtype, window)
-                _confirm(module, found)
+                others = other_outputs(recorder.values, outputs, names, n, form)
+                found = Found(form, n, chain, F, categories, dtype, window, names[n], others)
+                confirm(module, found)
                 return found
             except ConvertError as error:
                 problem = problem or error
@@ -223,6 +220,15 @@ def _follow(
             "its output does not come from its input by functions that PyTorch shows"
         )
     return None
+
+
+def _check_call(module: Any, found: Found, usual: Form | None, wanted: Wanted) -> None:
+    """Refuse what is only right for one way of calling a module, which it does not say."""
+    X = draw(found.width, found.categories, 1.0, steps=found.window or STEPS)
+    check_layout(module, found.form, usual, X, found.output)
+    if wanted.width is None and not found.categories:
+        check_width(module, found.form, X, found.output)
+    check_leftovers(module, found.form, X)
 
 
 def record(
@@ -233,63 +239,12 @@ def record(
     with quiet_copy(module, dtype) as copied:
         recorder = Recorder(copied, signals)
         x = torch.tensor(X, dtype=dtype)
+        copied.register_forward_hook(
+            lambda _m, _x, given: setattr(recorder, "outputs", names_in(given))
+        )
         with recorder:
             outputs = form.call(copied, x, recorder.mark)
     return recorder, outputs
-
-
-def _confirm(module: Any, found: Found) -> None:
-    """Refuse what gives other numbers than the module, on small and large numbers of both signs."""
-    layers = [_copy(layer) for layer in found.chain.layers]
-    if not layers:
-        raise ConvertError("it has no layers")
-    residual = found.chain.residual
-    options: dict[str, Any] = (
-        {} if residual.skip is None else {"skip": residual.skip, "skip_scale": residual.scale}
-    )
-    builder = assemble(layers, {}, [])
-    if found.window is not None:
-        builder.window = found.window
-    model = builder.build("PyTorch", **options)
-    for seed, scale in enumerate(_SCALES, 1):
-        X = draw(found.width, found.categories, scale, seed, found.window or STEPS)
-        with quiet_copy(module, found.dtype, seed) as copied:
-            outputs = found.form.call(copied, torch.tensor(X, dtype=found.dtype))
-        expected = outputs[found.output].double().numpy()
-        Y = reference_outputs(model, X[: found.form.streams])
-        if found.window is not None:  # of windows only the last outputs count
-            Y = Y[:, -1]
-            expected = expected[found.chain.positions >= 0]
-        places = found.chain.positions >= 0
-        computed = Y.reshape(-1, model.output_size)[
-            found.chain.positions[places], found.chain.values[places]
-        ]
-        expected = expected.reshape(computed.shape)
-        if not np.isfinite(expected).all():
-            continue
-        gap = float(np.abs(expected - computed).max())
-        if not gap <= _TOLERANCE * float(np.abs(expected).max()) + 1e-6:
-            raise ConvertError(
-                f"for random numbers of size {scale:g} it gives other ones than its layers "
-                f"({', '.join(layer.name for layer in layers)}), by up to {gap:.2g}"
-            )
-
-
-def reference_outputs(model: Model, X: Float64Array) -> Float64Array:
-    """Return Y[S, T, O], computed by the reference backend in float64."""
-    backend = ReferenceBackend(model, np.float64)
-    S, T, _ = X.shape
-    rows = np.tile(initial_row(model).astype(np.float64), (S, 1))
-    Y = np.zeros((S, T, model.output_size))
-    with np.errstate(over="ignore", invalid="ignore"):
-        for t in range(T):
-            backend.step_block(rows, np.arange(S), X[:, t], Y[:, t])
-    return Y
-
-
-def _copy(layer: TorchLayer) -> TorchLayer:
-    """Return a copy whose weights can be taken once more."""
-    return replace(layer.copy(), gap=None, open=False)
 
 
 def _same(found: Residual, given: Residual) -> bool:

@@ -26,15 +26,16 @@ def evaluators(path: str, **options: Any) -> Iterator[Evaluator]:
     With ``module=``, its weights are loaded into that module, and its ``forward`` runs.
     """
     module, window = options.pop("module", None), options.pop("window", None)
+    output = options.pop("output", None)
     options.pop("initial_state", None)
     if module is not None:
         loaded = load_weights(module, read_torch(Path(path)))
         name = f"PyTorch, the forward of {type(module).__name__}"
-        yield Evaluator(name, lambda X, _: evaluate_module(loaded, X, window))
+        yield Evaluator(name, lambda X, _: evaluate_module(loaded, X, window, output=output))
         return
     if Path(path).is_file() and is_torch_script(Path(path)):
         script = read_torch(Path(path))
-        yield Evaluator("TorchScript", lambda X, _: evaluate_program(script, X, window))
+        yield Evaluator("TorchScript", lambda X, _: evaluate_program(script, X, window, output))
         return
     yield Evaluator("PyTorch", lambda X, _: evaluate(path, X, **options), _CAVEAT)
 
@@ -84,12 +85,17 @@ def evaluate(
 
 
 def evaluate_module(
-    module: Any, X: Float64Array, window: int | None = None, other: Any = None
+    module: Any,
+    X: Float64Array,
+    window: int | None = None,
+    other: Any = None,
+    output: int | str | None = None,
 ) -> Float64Array:
     """Compute a module for ``X[T, F]`` by its own ``forward``: all its steps, or the last.
 
     ``window`` is the number of rows of a window, which then are all of X; ``other`` is called in
-    place of the module, in float32, and gives the same tensors.
+    place of the module, in float32, and gives the same tensors. ``output`` is as for
+    :func:`streamlstm.from_torch`.
 
     Raises
     ------
@@ -99,26 +105,29 @@ def evaluate_module(
     from .chain import read_output
     from .equivalence import find, record
     from .forms import STREAMS
+    from .widths import Wanted
 
-    found = find(module, window)
+    found = find(module, Wanted(window, X.shape[1], output))
     if found is None:
         raise ConvertError(f"{type(module).__name__} cannot be called with a series of numbers.")
     windowed = found.window is not None
     recorder, outputs = record(module, found.form, np.stack([X] * STREAMS), found.dtype, windowed)
-    output = outputs[found.output]
-    chain = read_output(recorder.values.signals, recorder.values.labels(output))
+    values = outputs[found.output]
+    chain = read_output(recorder.values.signals, recorder.values.labels(values))
     if other is not None:
-        output = _called(other, found, X)
+        values = _called(other, found, X)
     if windowed:
         own = chain.positions == 0
-        return np.asarray(output.double().numpy()[own], np.float64).reshape(1, -1)
+        return np.asarray(values.double().numpy()[own], np.float64).reshape(1, -1)
     own = chain.positions < len(X)  # of the first stream
     Y = np.full((len(X), int(chain.values.max()) + 1), np.nan)
-    Y[chain.positions[own], chain.values[own]] = output.double().numpy()[own]
+    Y[chain.positions[own], chain.values[own]] = values.double().numpy()[own]
     return Y if not np.isnan(Y[0]).all() or len(X) == 1 else Y[-1:]
 
 
-def evaluate_program(program: Any, X: Float64Array, window: int | None) -> Float64Array:
+def evaluate_program(
+    program: Any, X: Float64Array, window: int | None, output: int | str | None = None
+) -> Float64Array:
     """Compute a program for ``X[T, F]``: all its steps, or the last; window as for a module.
 
     One of torch.export takes one shape only: its operations are run one by one.
@@ -126,7 +135,7 @@ def evaluate_program(program: Any, X: Float64Array, window: int | None) -> Float
     from .program_module import ProgramModule
 
     scripted = type(program).__module__.startswith("torch.jit")
-    return evaluate_module(ProgramModule(program), X, window, program if scripted else None)
+    return evaluate_module(ProgramModule(program), X, window, program if scripted else None, output)
 
 
 def _called(other: Any, found: Any, X: Float64Array) -> Any:

@@ -16,6 +16,7 @@ from ..common.weights import Float64Array
 from .values import tensors_in
 
 STEPS, STREAMS = 13, 3
+BATCH_OF_ONE = "[1, rows, features]"
 Views = Callable[[torch.Tensor], list[torch.Tensor]]
 Mark = Callable[[torch.Tensor, Any], None]
 
@@ -37,6 +38,8 @@ class Form:
         "rest" as what is returned after the first value, "all" as what is returned.
     stepwise : bool
         Whether it is called once for each step.
+    shape : str
+        Of the first argument, for messages; empty for the usual one, of many series.
     """
 
     streams: int
@@ -44,6 +47,7 @@ class Form:
     more: int = 0
     carry: str = ""
     stepwise: bool = False
+    shape: str = ""
 
     def call(
         self, module: nn.Module, x: torch.Tensor, mark: Mark | None = None
@@ -101,33 +105,33 @@ def forms(module: nn.Module, F: int, categories: int, *, remembers: bool) -> Ite
     """
     needed, optional = _extra_arguments(module)
     channels = any(isinstance(child, nn.Conv1d) for child in module.modules())
-    for streams, view, stepwise in _views(F, categories, remembers, channels):
+    for streams, view, stepwise, shape in _views(F, categories, remembers, channels):
         for split, count in _splits(view, F, categories):
             more = max(0, needed + optional + 1 - count) if stepwise else 0
             for carry in ("rest", "all") if more else ():
-                yield Form(streams, split, more, carry, stepwise=True)
-            yield Form(streams, split, max(0, needed + 1 - count), stepwise=stepwise)
+                yield Form(streams, split, more, carry, stepwise=True, shape=shape)
+            yield Form(streams, split, max(0, needed + 1 - count), "", stepwise, shape)
 
 
 def _views(
     F: int, categories: int, remembers: bool, channels: bool
-) -> Iterator[tuple[int, Views, bool]]:
-    """Yield streams, view and whether it is of one step."""
-    yield STREAMS, lambda x: [x], False
-    yield STREAMS, lambda x: [x.transpose(0, 1)], False
+) -> Iterator[tuple[int, Views, bool, str]]:
+    """Yield streams, view, whether it is of one step, and its shape if it is not the usual one."""
+    yield STREAMS, lambda x: [x], False, ""
+    yield STREAMS, lambda x: [x.transpose(0, 1)], False, "[rows, series, features]"
     if channels:
-        yield STREAMS, lambda x: [x.transpose(1, 2)], False
+        yield STREAMS, lambda x: [x.transpose(1, 2)], False, "[series, features, rows]"
     if F == 1 and not categories:
-        yield STREAMS, lambda x: [x[..., 0]], False
+        yield STREAMS, lambda x: [x[..., 0]], False, "[series, rows]"
     if not remembers:
-        yield STREAMS, lambda x: [x[:, 0]], True
-    yield 1, lambda x: [x], False
-    yield 1, lambda x: [x.transpose(0, 1)], False
-    yield 1, lambda x: [x[0]], False
-    yield STREAMS, lambda x: [x[:, 0]], True
-    yield STREAMS, lambda x: [x], True
-    yield STREAMS, lambda x: [x.transpose(0, 1)], True
-    yield 1, lambda x: [x[0, 0]], True
+        yield STREAMS, lambda x: [x[:, 0]], True, "[series, features] for each row"
+    yield 1, lambda x: [x], False, BATCH_OF_ONE
+    yield 1, lambda x: [x.transpose(0, 1)], False, "[rows, 1, features]"
+    yield 1, lambda x: [x[0]], False, "[rows, features]"
+    yield STREAMS, lambda x: [x[:, 0]], True, "[series, features] for each row"
+    yield STREAMS, lambda x: [x], True, "[series, 1, features] for each row"
+    yield STREAMS, lambda x: [x.transpose(0, 1)], True, "[1, series, features] for each row"
+    yield 1, lambda x: [x[0, 0]], True, "[features] for each row"
 
 
 def _splits(view: Views, F: int, categories: int) -> list[tuple[Views, int]]:
@@ -154,6 +158,14 @@ def _extra_arguments(module: nn.Module) -> tuple[int, int]:
     return needed, sum(g.default is None for g in plain)
 
 
+def takes_one(module: nn.Module) -> bool:
+    """Return whether ``forward`` needs one argument, by its name."""
+    given = list(inspect.signature(module.forward).parameters.values())
+    return [g.kind for g in given if g.default is g.empty] == [
+        inspect.Parameter.POSITIONAL_OR_KEYWORD
+    ]
+
+
 def draw(F: int, categories: int, scale: float, seed: int = 1, steps: int = STEPS) -> Float64Array:
     """Return random observations float64[S, T, F] that float32 holds exactly."""
     rng = np.random.default_rng(seed)
@@ -176,6 +188,12 @@ def quiet_copy(module: nn.Module, dtype: torch.dtype, seed: int = 0) -> Iterator
         torch.set_default_dtype(dtype)
         torch.manual_seed(seed)
         try:  # some modules carry their state from call to call
-            yield copy.deepcopy(module).to("cpu", dtype).eval()
+            yield copy.deepcopy(module, _detached(module)).to("cpu", dtype).eval()
         finally:
             torch.set_default_dtype(before)
+
+
+def _detached(module: nn.Module) -> dict[int, Any]:
+    """Return copies of tensors that training has left in a module, which deepcopy refuses."""
+    left = [t for part in module.modules() for t in tensors_in(vars(part)) if t.grad_fn is not None]
+    return {id(tensor): tensor.detach().clone() for tensor in left}

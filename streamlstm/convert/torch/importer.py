@@ -1,6 +1,6 @@
 """Conversion of PyTorch networks: a module, its state dict, or a file with the state dict."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
@@ -27,6 +27,7 @@ def from_torch(
     epsilon: float = 1e-5,
     bidirectional: str | None = None,
     module: Any = None,
+    output: int | str | None = None,
     **options: Any,
 ) -> Model:
     """Convert a PyTorch network.
@@ -34,9 +35,9 @@ def from_torch(
     Layers: ``nn.LSTM`` (layers, ``proj_size``, no bias), ``nn.GRU``, ``nn.RNN``, their cells,
     ``Linear``, ``BatchNorm1d``, ``LayerNorm``, ``Embedding`` as the first, activations. A copy of a
     module is called once with random numbers, and what its ``forward`` calls is recorded and
-    converted, or refused by name; then its outputs are compared. A module that cannot be called
-    with one tensor, and a state dict, do not say what ``forward`` does: their layers are applied in
-    the order in which they are registered. Name functional activations in ``activations`` then, and
+    converted, or refused by name; then its outputs are compared. A state dict, and a module that
+    needs more than one tensor, do not say what ``forward`` does: their layers are applied in the
+    order in which they are registered. Name functional activations in ``activations`` then, and
     compare once with the original.
 
     Parameters
@@ -64,6 +65,9 @@ def from_torch(
     module : torch.nn.Module, optional
         The network that a state dict belongs to. It is loaded with the weights, strictly, and
         converted: the sure way, because a module says what its ``forward`` does.
+    output : int or str, optional
+        Which tensor of those that ``forward`` returns, by its number among them or its key; by
+        default the first that can be converted, and ``metadata["compared"]`` names those left out.
     **options
         Names, scaling, skip, horizon and metadata, as :class:`streamlstm.Model` takes them. The
         horizon is 0, no forecast, by default.
@@ -91,6 +95,11 @@ def from_torch(
 
         source = load_weights(module, source)
     if isinstance(source, Mapping):
+        if output is not None:
+            raise ConvertError(
+                "output: a state dict does not say what forward returns: give the module too, "
+                "module= (--module)."
+            )
         parts = layers_of_state_dict(find_state_dict(source), rnn_activation, epsilon)
         read_both_ways(parts, bidirectional, options.get("window"))
         builder = assemble(parts, dict(activations or {}), states)
@@ -98,6 +107,8 @@ def from_torch(
         return builder.build("PyTorch", compared=_UNSEEN, **options)
     window = options.get("window")
     rows = window if isinstance(window, int) and not isinstance(window, bool) else None
+    inputs = options.get("inputs")
+    width = len(inputs) if isinstance(inputs, Sequence) and not isinstance(inputs, str) else None
     exported = type(source).__name__ == "ExportedProgram"
     if not (exported or hasattr(source, "named_modules")) or isinstance(source, type):
         raise ConvertError(
@@ -107,10 +118,13 @@ def from_torch(
     from .chain import Residual
     from .equivalence import convert_module
     from .program import convert_program, is_program
+    from .widths import Wanted
 
     residual = Residual(options.get("skip"), options.get("skip_scale"))
     convert = convert_program if is_program(source) else convert_module
-    builder, found, compared = convert(source, activations or {}, states, residual, rows)
+    builder, found, compared = convert(
+        source, activations or {}, states, residual, Wanted(rows, width, output)
+    )
     if residual.skip is None and found.skip is not None:
         options |= {"skip": found.skip, "skip_scale": found.scale}
     builder.notes += notes

@@ -11,13 +11,14 @@ from ..common.builder import ModelBuilder
 from ..common.frameworks import first_line
 from ..common.weights import Float64Array
 from .chain import Residual
-from .equivalence import convert_module, find
+from .equivalence import COMPARED, convert_module, find
 from .exported_graph import is_operation, open_graph
 from .forms import STEPS, draw
 from .layers import InitialState
 from .operation_error import OperationError
 from .program_module import ProgramModule
 from .values import tensors_in
+from .widths import Wanted, rows_needed
 
 Pair = tuple[Float64Array, Float64Array]
 _SCALES = (1.0, 0.05, 20.0)
@@ -41,7 +42,7 @@ def convert_program(
     activations: Mapping[str, str],
     states: Sequence[InitialState],
     residual: Residual,
-    window: int | None,
+    wanted: Wanted,
 ) -> tuple[ModelBuilder, Residual, str]:
     """Return the layers of a program, as :func:`.equivalence.convert_module` those of a module.
 
@@ -53,11 +54,12 @@ def convert_program(
     kind = describe(program)
     module = ProgramModule(program)
     try:
-        if not _agrees(program, module, window):  # before: what it calls may not be known
+        if not _agrees(program, module, wanted):  # before: what it calls may not be known
             raise ConvertError("it gives other numbers than its operations one by one")
-        if find(module, window) is None:
-            raise _not_called(module, window)
-        builder, found, _ = convert_module(module, activations, states, residual, window)
+        scripted = isinstance(program, torch.jit.ScriptModule)
+        if not scripted and find(module, wanted) is None:  # of a script that is known
+            raise _not_called(module, wanted)
+        builder, found, compared = convert_module(module, activations, states, residual, wanted)
     except ConvertError as error:
         text = str(error).removeprefix(f"{type(module).__name__}: its forward ")
         text = text.partition(" If forward does that only")[0].rstrip(".")
@@ -66,16 +68,26 @@ def convert_program(
             f"{kind}: {text}. If the module that it was made from can do without that, change it "
             "and give that module."
         ) from None
-    return builder, found, f"{kind}: its operations, and its outputs for numbers of all sizes"
+    rest = compared.removeprefix(COMPARED)
+    text = f"{kind}: its operations, and its outputs for numbers of all sizes{rest}"
+    return builder, found, text
 
 
-def _not_called(module: ProgramModule, window: int | None) -> ConvertError:
+def _not_called(module: ProgramModule, wanted: Wanted) -> ConvertError:
     """Return that a program takes no series, with what ended the call that came furthest."""
     furthest = max(module.failures, key=lambda error: error.done, default=None)
     ended = "" if furthest is None else f" (its operation {furthest})"
-    rows = "of any length: if it takes windows of T rows, give their number (window=T)"
-    length = rows if window is None else f"of {window} rows"
-    return ConvertError(f"it cannot be called with a series {length}{ended}")
+    rows = rows_needed(module, wanted)
+    if rows is not None:
+        return ConvertError(
+            f"it cannot be called with {wanted.window or STEPS} rows, only with windows of {rows}: "
+            f"give their number (window={rows})"
+        )
+    length = "of any length" if wanted.window is None else f"of {wanted.window} rows"
+    told = "; if it takes windows of T rows, give their number (window=T)"
+    return ConvertError(
+        f"it cannot be called with a series {length}{ended}{told if wanted.window is None else ''}"
+    )
 
 
 def describe(program: Any) -> str:
@@ -84,12 +96,12 @@ def describe(program: Any) -> str:
     return "the TorchScript" if scripted else "the program of torch.export"
 
 
-def _agrees(program: Any, module: ProgramModule, window: int | None) -> bool:
+def _agrees(program: Any, module: ProgramModule, wanted: Wanted) -> bool:
     """Return whether a program gives what the module does, for numbers of several sizes."""
-    return all(a.shape == b.shape and _close(a, b) for a, b in _outputs(program, module, window))
+    return all(a.shape == b.shape and _close(a, b) for a, b in _outputs(program, module, wanted))
 
 
-def _outputs(program: Any, module: ProgramModule, window: int | None) -> Iterator[Pair]:
+def _outputs(program: Any, module: ProgramModule, wanted: Wanted) -> Iterator[Pair]:
     """Yield what the module and the program give for the same numbers."""
     if not isinstance(program, torch.jit.ScriptModule):
         given, theirs = module.example, open_graph(program)
@@ -97,9 +109,9 @@ def _outputs(program: Any, module: ProgramModule, window: int | None) -> Iterato
             scaled = [x * scale if x.is_floating_point() else x for x in given]
             yield from _both(lambda x=scaled: module(*x), lambda x=scaled: theirs(*x))
         return
-    found = find(module, window)
+    found = find(module, wanted)
     if found is None:
-        raise _not_called(module, window)
+        raise _not_called(module, wanted)
     call = found.form.call
     for scale in _SCALES:
         X = draw(found.width, found.categories, scale, steps=found.window or STEPS)

@@ -38,6 +38,8 @@ class Recorder(TorchFunctionMode):  # type: ignore[misc] # torch is not read
     ----------
     values : Values
         What each tensor holds.
+    outputs : list of str
+        Key or number of each tensor that the last call returned.
     reads : str
         What made ``forward`` depend on numbers of its input other than by tensors; empty if
         nothing did.
@@ -47,6 +49,7 @@ class Recorder(TorchFunctionMode):  # type: ignore[misc] # torch is not read
         super().__init__()
         self.values = Values(signals, type(module).__name__)
         self.reads = ""
+        self.outputs: list[str] = []
         self._inside = 0
         for name, child in module.named_modules():
             kind = _leaf_kind(child)
