@@ -8,6 +8,7 @@ import pytest
 
 import streamlstm as sl
 from streamlstm import GRU
+from streamlstm.convert.keras.evaluate import evaluate
 
 from .keras_files import changed_zip, dense, layers_of, legacy, lstm, refused
 
@@ -148,6 +149,42 @@ def test_one_mean_for_all_features(tmp_path: Path) -> None:
     model = sl.from_keras(legacy(tmp_path / "m.h5", [norm, lstm("a", 2, 3)]))
     assert np.array_equal(model.input_scaling.mean, [1.5, 1.5])
     assert np.array_equal(model.input_scaling.scale, [2, 2])
+
+
+@pytest.mark.parametrize(("rows", "count"), [(slice(-4, None), 4), (slice(1, 3), 2), (2, 1)])
+def test_neighbouring_rows_of_a_window(tmp_path: Path, rows: Any, count: int) -> None:
+    def take(content: Any) -> None:
+        found = [
+            x["inbound_nodes"][0]["args"]
+            for x in layers_of(content)
+            if x["class_name"] == "GetItem"
+        ]
+        (args,) = (args for args in found if args[1][2] == args[1][0])
+        part = rows
+        if isinstance(rows, slice):
+            part = {
+                "class_name": "__slice__",
+                "config": {"start": rows.start, "stop": rows.stop, "step": None},
+            }
+        args[1][1] = part
+
+    path = changed_zip("keras3_functional_zip", tmp_path / "m.keras", config=take)
+    model = sl.from_keras(path, window=6)
+    assert any(isinstance(x, sl.Conv1D) and x.rows_of(6) == count for x in model.layers)
+    X = np.random.default_rng(0).standard_normal((6, 3))
+    assert np.abs(model.predict(X)[-1] - evaluate(str(path), X)[-1]).max() < 1e-5
+
+
+def test_a_second_output_is_refused_with_the_way(tmp_path: Path) -> None:
+    def one_more(content: Any) -> None:
+        content["config"]["output_layers"] = [
+            ["lstm", 0, 0],
+            content["config"]["output_layers"],
+        ]
+
+    message = refused(changed_zip("keras3_functional_zip", tmp_path / "m.keras", config=one_more))
+    assert "has the outputs lstm, " in message
+    assert "keras.Model(net.input, net.get_layer('lstm').output)" in message
 
 
 def test_a_custom_class_is_refused_with_advice(tmp_path: Path) -> None:

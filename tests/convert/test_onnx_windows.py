@@ -45,6 +45,9 @@ ARRAYS = {
     "both": draw(2 * H, 2, seed=7),
     "rows_of_three": draw(ROWS * F, 2, seed=8),
     "eight": draw(ROWS, 2, seed=9),
+    "small": np.array(1e-3, np.float32),
+    "gamma": draw(1, 1, H, seed=10),
+    "beta": draw(1, 1, H, seed=11),
     "zeros": np.array([0, 0, 2, 0, 0, 1]),
     "c4": draw(6, F, 3)[:, :, None],
 }
@@ -181,6 +184,33 @@ CASES |= {
         ("Flatten", "", {}),
         ("MatMul", "six", {}),
     ),
+    "normalised as Keras 3 writes it": lambda: forked(
+        node("ReduceMean", "r", "mean", axes=[-1]),
+        node("Sub", "r mean", "difference"),
+        node("Mul", "difference difference", "square_"),
+        node("ReduceMean", "square_", "variance", axes=[-1]),
+        node("Add", "variance small", "more"),
+        node("Sqrt", "more", "root"),
+        node("Reciprocal", "root", "inverse"),
+        node("Mul", "inverse gamma", "scale"),
+        node("Neg", "mean", "minus"),
+        node("Mul", "minus scale", "shift"),
+        node("Add", "shift beta", "shifted"),
+        node("Mul", "r scale", "scaled"),
+        node("Add", "scaled shifted", "normal"),
+        node("MatMul", "normal head", "y"),
+    ),
+    "normalised as tf2onnx writes it": lambda: forked(
+        node("Transpose", "r", "t", perm=[1, 0, 2]),
+        node("GlobalAveragePool", "t", "mean"),
+        node("Sub", "t mean", "difference"),
+        node("Mul", "difference difference", "square_"),
+        node("GlobalAveragePool", "square_", "variance"),
+        node("Add", "variance small", "more"),
+        node("Sqrt", "more", "root"),
+        node("Div", "difference root", "normal"),
+        node("MatMul", "normal head", "y"),
+    ),
     "convolved over the last of two axes": lambda: chain(
         channels(),
         ("Unsqueeze", "two_", {}),
@@ -275,3 +305,22 @@ def test_one_direction_from_the_end() -> None:
     model = sl.from_onnx(graphs.graph(nodes, constants, {"x": [ROWS, 1, F]}, ["out"]))
     kinds = [type(layer) for layer in model.layers]
     assert kinds == [sl.Reverse, sl.GRU, sl.Reverse]
+
+
+def test_another_output_of_a_graph_is_said() -> None:
+    graph = forked(node("MatMul", "r head", "value"), node("MatMul", "r many", "y"))
+    graph.graph.output.insert(0, graph.graph.output[0])
+    graph.graph.output[0].name = "value"
+    model = sl.from_onnx(graph)
+    assert model.output_size == 2
+    said = "has the outputs value, y, of which this model gives value: --output (output=) takes"
+    assert said in model.metadata["notes"]
+    assert "outputs" not in sl.from_onnx(graph, output="y").metadata["notes"]
+
+
+def test_statistics_of_each_row_are_refused_as_such() -> None:
+    scale = np.ones(ROWS, np.float32)
+    arrays = dict.fromkeys(("s", "b", "m", "v"), scale)
+    normal = node("BatchNormalization", "x s b m v", "y")
+    with pytest.raises(sl.ConvertError, match="each row of the window by statistics of its own"):
+        sl.from_onnx(graphs.graph([normal], arrays, {"x": ["n", ROWS, F]}, ["y"]))

@@ -7,6 +7,8 @@ import pytest
 
 import streamlstm as sl
 from streamlstm.convert.load import load_any
+from streamlstm.convert.tensorflow.graph_def import _array
+from streamlstm.convert.tensorflow.protobuf import Message
 from streamlstm.errors import ConvertError
 
 pytest.importorskip("onnx", reason="needs onnx: make test")
@@ -69,3 +71,9 @@ def test_variables_that_are_not_in_the_graph_are_named(tmp_path: Path) -> None:
     )
     with pytest.raises(ConvertError, match=r"variables, such as w, are not in the file: freeze"):
         load_any(path)
+
+
+def test_an_empty_constant_is_no_damage() -> None:
+    """Type int32 and a shape of one axis, of length 0, as of the axes of a number."""
+    empty = Message(b"\x08\x03\x12\x04\x12\x02\x08\x00")
+    assert _array(empty).shape == (0,)

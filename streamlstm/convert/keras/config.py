@@ -56,6 +56,23 @@ def takes_last(calls: Any, rank: int) -> bool:
     return any(part in (-1, slice(-1, None)) for part in _parts(calls, rank)[1:-1])
 
 
+def read_rows(calls: Any) -> tuple[slice, bool] | None:
+    """Return which neighbouring rows a slice of [batch, rows, features] takes; None of all others.
+
+    Those are slices that take all rows, or the last one, which :func:`read_slice` reads. Also
+    return whether it is a single row, whose axis is gone then.
+    """
+    parts = _parts(calls, 3)
+    if len(parts) != 3 or parts[0] != slice(None) or parts[2] != slice(None):
+        return None
+    rows = parts[1]
+    if isinstance(rows, int) and rows != -1:
+        return slice(rows, rows + 1), True
+    if not isinstance(rows, slice) or rows in (slice(None), slice(-1, None)):
+        return None
+    return (rows, False) if rows.step in (None, 1) else None
+
+
 def _parts(calls: Any, rank: int) -> list[Any]:
     """Return an index, a slice or None for each axis; of another length if they do not fit."""
     parts = [_part(part) for part in _spec(calls)]

@@ -6,9 +6,9 @@ import numpy as np
 
 from ...errors import ConvertError
 from ...network.layers import Dense, Embedding, Last, Reverse
-from . import over_rows
+from . import over_rows, padding
 from .add_layers import add_dense, add_prelu
-from .config import read_slice, takes_last
+from .config import read_rows, read_slice, takes_last
 from .context import Context, units
 from .network import KerasLayer
 from .unsupported import reason
@@ -102,13 +102,18 @@ def reshape(context: Context, layer: KerasLayer) -> None:
 
 
 def slice_(context: Context, layer: KerasLayer) -> None:
-    """GetItem and SlicingOpLambda that select the last step, or some of the features."""
+    """GetItem and SlicingOpLambda that select the last step, features, or rows of a window."""
+    rows = read_rows(layer.calls)
+    if rows is not None and context.time:
+        _rows(context, layer, *rows)
+        return
     rank, N = 2 if context.time == 0 else 3, context.need_width(layer)
     taken = read_slice(layer.calls, rank)
     if taken is None or not range(N)[taken]:
         raise ConvertError(
             f"{layer.where} is refused: expected a slice that takes the last step, [:, -1, :], or "
-            "neighbouring features, [:, :, 2:5]."
+            "neighbouring features, [:, :, 2:5]; of a window of known length (window=T) also "
+            "neighbouring rows."
         )
     if takes_last(layer.calls, rank):
         context.end_sequence()
@@ -116,6 +121,17 @@ def slice_(context: Context, layer: KerasLayer) -> None:
     if len(columns) < N:
         weights = {"weight": columns, "bias": np.zeros(len(columns))}
         context.builder.add(Dense(N, len(columns)), weights, layer.where)
+
+
+def _rows(context: Context, layer: KerasLayer, part: slice, single: bool) -> None:
+    """Take neighbouring rows of a window alone."""
+    T = context.time or 0
+    taken = range(T)[part]
+    if not taken:
+        raise ConvertError(f"{layer.where} takes none of the {T} rows that come.")
+    padding.take_rows(context, layer, taken[0], len(taken))
+    if single:
+        context.time = 0
 
 
 def last_output(context: Context, layer: KerasLayer) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from ..common.weights import Float64Array
 from .branches import kind_of
 from .concatenate import SLICES
-from .config import input_shape, read_slice, takes_last
+from .config import input_shape, read_rows, read_slice, takes_last
 from .context import CONVOLUTIONS, GLOBAL_POOLING, POOLING
 from .graph import LAST
 from .network import KerasLayer, Network
@@ -37,6 +37,8 @@ def looks_over_rows(network: Network) -> bool:
         if layer.branches and _is_long(network):
             return True
         if layer.kind == "Softmax" and layer.config.get("axis") in (1, [1], -2):
+            return _is_long(network)
+        if layer.kind in SLICES and read_rows(layer.calls) is not None:
             return _is_long(network)
         ended |= layer.kind in RECURRENT and not layer.config.get("return_sequences")
     return False
@@ -78,6 +80,8 @@ def over_rows(
         return lambda X: _pool(config, np.max if "Max" in kind else np.mean, X)
     if kind in GLOBAL_POOLING:
         return lambda X: (np.max if "Max" in kind else np.mean)(X, axis=0, keepdims=True)
+    if kind in SLICES and (rows := read_rows(layer.calls)) is not None:
+        return lambda X: X[rows[0]]
     if kind in SLICES:
         rank = 3  # of one step both are the same
         columns = read_slice(layer.calls, rank) or slice(None)

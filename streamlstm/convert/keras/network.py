@@ -235,6 +235,13 @@ def _in_order(
             found = _read_skip(graph, last)
         if found is None:
             found = graph.path_to(*predictions[0]), None
+    if len(predictions) > 1:
+        listed = ", ".join(name for name, _ in predictions)
+        raise ConvertError(
+            f"the network has the outputs {listed}, and a model has one: save each as a network of "
+            f"its own, keras.Model(net.input, net.get_layer({predictions[0][0]!r}).output), or "
+            "join them by Concatenate."
+        )
     used = {*graph.side_inputs, *(layer_name(layer) for layer in (found[0] if found else ()))}
     if found is None or not {*inputs} <= used:
         raise ConvertError(

@@ -43,6 +43,11 @@ def cropping(context: Context, layer: KerasLayer) -> None:
         _append(context, left + right + 1, left, (0, 0), layer.where)
 
 
+def take_rows(context: Context, layer: KerasLayer, first: int, count: int) -> None:
+    """Leave all but some neighbouring rows out."""
+    _append(context, (context.time or count) - count + 1, first, (0, 0), layer.where)
+
+
 def _append(context: Context, k: int, place: int, pads: tuple[int, int], where: str) -> None:
     """Append a convolution of k rows that returns one of them, that at ``place``."""
     N = context.builder.width

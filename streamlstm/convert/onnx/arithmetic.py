@@ -89,6 +89,9 @@ def arithmetic(node: Node, *operands: Value) -> Value:
         residual = _residual(node, a, b) if node.op == "Add" else None
         return residual or _branches(node, function, a, b)
     x, first = (a, False) if isinstance(a, SymbolicTensor) else (b, True)
+    wider = _to_features(node, x, node.constant(a if first else b), first)
+    if wider is not None:
+        return wider
     x, constant = per_feature(x, node.constant(a if first else b), str(node))
     return _with_constant(node, x, constant, first)
 
@@ -177,6 +180,22 @@ def _with_constant(
     if first:
         return x.append(UnnamedFunction(lambda v: function(constant, v), name))
     return x.append(UnnamedFunction(lambda v: function(v, constant), name))
+
+
+def _to_features(
+    node: Node, x: SymbolicTensor, constant: Value, first: bool
+) -> SymbolicTensor | None:
+    """Return a number of each row with one constant for each feature, as of a normalisation."""
+    computed = any(isinstance(op, UnnamedFunction) for op in x.ops)
+    places = [n for n, size in enumerate(constant.shape) if size > 1]
+    if x.feature is not None or not computed or len(places) != 1:
+        return None
+    axis = places[0] - constant.ndim
+    if -axis > len(x.axes) or x.axes[axis]:
+        return None
+    values, function = constant.astype(np.float64).reshape(-1), FUNCTIONS[node.op]
+    op = UnnamedFunction(lambda v: function(values, v) if first else function(v, values), str(node))
+    return x.with_features(axis % len(x.axes), values.size, op)
 
 
 def _residual(node: Node, a: SymbolicTensor, b: SymbolicTensor) -> SymbolicTensor | None:

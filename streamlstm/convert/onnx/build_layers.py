@@ -9,7 +9,7 @@ from ...errors import ConvertError
 from ...network.layers import Dense, LayerNorm
 from ..common.builder import ModelBuilder
 from .feature_ops import Activation, Affine, LayerOp, Op, UnnamedFunction, evaluate_ops
-from .recognise import recognise
+from .recognise import LayerNormalisation, recognise
 from .tensor import SymbolicTensor
 
 
@@ -89,9 +89,9 @@ def _add_recognised(builder: ModelBuilder, functions: Sequence[Op]) -> int:
                 continue
             for n in range(start):
                 _add_op(builder, functions[n : n + 1])
-            if isinstance(found, float):
-                arrays = {"weight": np.ones(N), "bias": np.zeros(N)}
-                builder.add(LayerNorm(N, found), arrays, functions[first].node)
+            if isinstance(found, LayerNormalisation):
+                arrays = {"weight": found.weight, "bias": found.bias}
+                builder.add(LayerNorm(N, found.epsilon), arrays, functions[first].node)
                 return end
             for op in found:
                 _add_op(builder, [op])

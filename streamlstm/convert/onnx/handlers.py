@@ -57,5 +57,5 @@ HANDLERS: dict[str, Handler] = {
     "Pad": pad.pad,
     "Conv": over_rows.convolution,
     **dict.fromkeys(("MaxPool", "AveragePool"), over_rows.pooling),
-    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), over_rows.global_pooling),
+    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), norms.global_pooling),
 }

@@ -110,8 +110,9 @@ def _made_of(model: Any) -> str:
     more = f" and {len(kinds) - 8} other kinds" if len(kinds) > 8 else ""
     brought = [kind for kind in ("LSTM", "GRU", "RNN") if kinds[kind]]
     hint = (
-        f" Its {' and '.join(brought)} can be brought: cut them out with onnx.utils.extract_model "
-        "and compute what stands before them in your own program."
+        f" Its {' and '.join(brought)} can be brought, if nothing but rows goes from one to the "
+        "next: cut them out with onnx.utils.extract_model, and compute what stands before and "
+        "behind them in your own program."
         if brought
         else ""
     )
@@ -148,20 +149,33 @@ def _output_tensor(
     names = interpreter.outputs
     if output is not None and output not in names:
         raise ConvertError(f"the graph has no output {output!r}; it has {', '.join(names)}.")
-    found = [interpreter.values.get(name) for name in ([output] if output else names)]
-    values = [
-        v for v in found if not (isinstance(v, SymbolicTensor | Unsupported) and v.state)
-    ] or found
-    value = values[0]
-    end = output or names[found.index(value)] if isinstance(value, Unsupported) else ""
+    name, *others = [output] if output else _answers(interpreter)
+    if others:
+        interpreter.notes.append(
+            f"The graph has the outputs {', '.join([name, *others])}, of which this model gives "
+            f"{name}: --output (output=) takes another."
+        )
+    value = interpreter.values.get(name)
+    end = name if isinstance(value, Unsupported) else ""
     before = interpreter.values.get(shaped.get(end, ""))
     if isinstance(before, SymbolicTensor) and not any(before.time in a for a in before.axes):
         return before
     if isinstance(value, Unsupported):
         raise value.error
     if not isinstance(value, SymbolicTensor):
-        raise ConvertError(f"the output {output or names[0]!r} does not depend on the input.")
+        raise ConvertError(f"the output {name!r} does not depend on the input.")
     return value
+
+
+def _answers(interpreter: Interpreter) -> list[str]:
+    """Return the outputs of a graph that are no states of its layers; all, if all are."""
+    values = {name: interpreter.values.get(name) for name in interpreter.outputs}
+    states = [
+        name
+        for name, value in values.items()
+        if isinstance(value, SymbolicTensor | Unsupported) and value.state
+    ]
+    return [name for name in values if name not in states] or list(values)
 
 
 def _decoded(tensor: SymbolicTensor) -> SymbolicTensor:

@@ -10,7 +10,7 @@ from ...network.layers import LayerNorm
 from ..common.weights import Float64Array
 from .feature_ops import Affine, LayerOp, UnnamedFunction
 from .node import Node, shortest_float
-from .over_rows import are_rows, reduce_rows
+from .over_rows import are_rows, pool_rows, reduce_rows
 from .tensor import SymbolicTensor, Value, merge_branches
 
 
@@ -31,8 +31,14 @@ def batch_norm(node: Node, x: SymbolicTensor, *given: Value) -> SymbolicTensor:
     if any(isinstance(value, SymbolicTensor) for value in given[2:4]):
         return _normalised(node, x, *given)
     axis = 1 if len(x.axes) > 1 else 0
-    if not x.is_features(axis) or node.attribute("training_mode", 0):
-        raise ConvertError(f"{node}: expected it over the features (axis 1), for inference.")
+    if node.attribute("training_mode", 0):
+        raise ConvertError(f"{node}: expected it for inference, by the statistics of training.")
+    if not x.is_features(axis):
+        raise ConvertError(
+            f"{node} normalises each row of the window by statistics of its own (axis {axis}), and "
+            "rows are no features: expected it over the features, as BatchNorm1d does of "
+            "[batch, features, rows]."
+        )
     names = ("scale", "bias", "mean", "variance")
     weight, bias, mean, variance = (
         _vector(node, value, x.width, name) for value, name in zip(given, names, strict=True)
@@ -42,6 +48,17 @@ def batch_norm(node: Node, x: SymbolicTensor, *given: Value) -> SymbolicTensor:
     return x.append(
         Affine(1, -mean, name), Affine(1 / deviation, 0, name), Affine(weight, bias, name)
     )
+
+
+def global_pooling(node: Node, x: SymbolicTensor) -> SymbolicTensor:
+    """GlobalAveragePool and GlobalMaxPool over the rows.
+
+    Of [batch, rows, features] over the features: so tf2onnx writes what normalises them.
+    """
+    if len(x.axes) != 3 or x.feature is None or not x.is_features(2):
+        return pool_rows(node, x)
+    kind = "ReduceMax" if node.op == "GlobalMaxPool" else "ReduceMean"
+    return _over_features(node, x, kind, {2}, True)
 
 
 def reduce(node: Node, x: SymbolicTensor, axes: Value = None) -> SymbolicTensor:
@@ -59,9 +76,15 @@ def reduce(node: Node, x: SymbolicTensor, axes: Value = None) -> SymbolicTensor:
             f"{node} reduces other axes than the features: what looks at the whole series cannot "
             "be stepped."
         )
-    function = UnnamedFunction(_REDUCTIONS[node.op], str(node))
+    return _over_features(node, x, node.op, positions, bool(node.attribute("keepdims", 1)))
+
+
+def _over_features(
+    node: Node, x: SymbolicTensor, kind: str, positions: set[int], keep: bool
+) -> SymbolicTensor:
+    function = UnnamedFunction(_REDUCTIONS[kind], str(node))
     axes_left = [() if n in positions else axis for n, axis in enumerate(x.axes)]
-    if not node.attribute("keepdims", 1):
+    if not keep:
         axes_left = [axis for n, axis in enumerate(x.axes) if n not in positions]
     return replace(x.append(function), axes=tuple(axes_left), feature=None)
 

@@ -168,7 +168,7 @@ def pooling(node: Node, x: SymbolicTensor) -> SymbolicTensor:
     return apply(node, x, Pool(x.width, function, size, stride, left, right, counted))
 
 
-def global_pooling(node: Node, x: SymbolicTensor) -> SymbolicTensor:
+def pool_rows(node: Node, x: SymbolicTensor) -> SymbolicTensor:
     """GlobalAveragePool and GlobalMaxPool over one axis."""
     function = "max" if node.op == "GlobalMaxPool" else "mean"
     return apply(node, of_channels(node, x, x.width), Pool(x.width, function))

@@ -6,6 +6,7 @@ the nodes compute together is evaluated and compared with the functions that are
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,8 +33,16 @@ _TOLERANCE = 1e-6
 Vector = Callable[[Float64Array], Float64Array]
 
 
-def recognise(function: Vector, width: int) -> Sequence[Op] | float | None:
-    """Return the operations equal to a function, or the epsilon of a layer normalisation.
+class LayerNormalisation(NamedTuple):
+    """A layer normalisation: epsilon, and a weight and a bias for each feature."""
+
+    epsilon: float
+    weight: Float64Array
+    bias: Float64Array
+
+
+def recognise(function: Vector, width: int) -> Sequence[Op] | LayerNormalisation | None:
+    """Return the operations equal to a function, or a layer normalisation.
 
     Parameters
     ----------
@@ -52,7 +61,7 @@ def recognise(function: Vector, width: int) -> Sequence[Op] | float | None:
         for ops in (*named, _LOG_SIGMOID, _softplus(function, width)):
             if _close(y, evaluate_ops(ops, x)):
                 return ops
-        return _layer_norm_epsilon(function, x)
+        return _layer_norm(function, x)
 
 
 def _softplus(function: Vector, width: int) -> Sequence[Op]:
@@ -61,19 +70,27 @@ def _softplus(function: Vector, width: int) -> Sequence[Op]:
     return Affine(beta, 0, ""), Activation("softplus", ""), Affine(1 / beta, 0, "")
 
 
-def _layer_norm_epsilon(function: Vector, x: Float64Array) -> float | None:
-    """Solve ``y = (x - mean) / sqrt(variance + epsilon)`` for epsilon, and verify it."""
-    if x.shape[1] < 2:
+def _layer_norm(function: Vector, x: Float64Array) -> LayerNormalisation | None:
+    """Solve ``y = weight (x - mean) / sqrt(variance + epsilon) + bias``, and verify it."""
+    N = x.shape[1]
+    if N < 2:
         return None
-    small = x[:24] * 1e-3  # where epsilon weighs as much as the variance
+    bias = function(np.zeros((1, N)))[0]
+    large = x[:24] * 1e6  # where epsilon weighs nothing
+    weight = np.median((function(large) - bias) / reference.normalise(large, 0.0), axis=0)
+    if _close(weight, np.ones(N)) and _close(bias, np.zeros(N)):
+        weight, bias = np.ones(N), np.zeros(N)
+    small = x[:24] * 1e-3  # where it weighs as much as the variance
     centred = small - small.mean(-1, keepdims=True)
-    ratio = np.median(np.abs(centred / function(small)), axis=-1)
+    ratio = np.median(np.abs(centred * weight / (function(small) - bias)), axis=-1)
     epsilon = float(np.median(ratio**2 - (centred**2).mean(-1)))
     epsilon = max(float(f"{epsilon:.6g}"), 1e-12) if np.isfinite(epsilon) else 1.0
     agree = all(
-        _close(function(values), reference.normalise(values, epsilon)) for values in (x, small)
+        _close(function(values), reference.normalise(values, epsilon) * weight + bias)
+        for values in (x, small)
     )
-    return epsilon if agree else None
+    # With a large one it is a difference from the mean, and no division.
+    return LayerNormalisation(epsilon, weight, bias) if agree and epsilon < 1 else None
 
 
 def _close(a: Float64Array, b: Float64Array) -> bool:

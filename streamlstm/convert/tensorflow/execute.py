@@ -257,6 +257,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     ),
     "ResourceGather": lambda _, x, n: np.take(x, np.asarray(n, np.int64), 0),
     "Gather": lambda _, x, n: np.take(x, np.asarray(n, np.int64), 0),
+    "Tile": lambda _, x, counts: np.tile(x, np.asarray(counts).tolist()),
     "Fill": lambda _, shape, value: np.full(np.asarray(shape).astype(int), value),
     "Range": lambda _, a, b, step: np.arange(a, b, step),
     "Mean": _reduced(np.mean),

@@ -151,6 +151,8 @@ def _array(tensor: Message) -> np.ndarray[Any, Any]:
     if kind not in _TYPES:
         return np.array(0.0)  # a text, which no arithmetic uses
     data, count = tensor.data(4), int(np.prod(shape))
+    if not count:
+        return np.zeros(shape, _TYPES[kind])
     if data:
         array = np.frombuffer(data, _TYPES[kind])
     else:

@@ -132,6 +132,12 @@ def _pack(writer: "Writer", op: Operation) -> None:
     writer.node("Concat", op, parts, axis=axis)
 
 
+def _tile(writer: "Writer", op: Operation) -> None:
+    """Repeat along some axes."""
+    counts = writer.constant(f"{op.name} counts", whole(writer.value(op, 1)))
+    writer.node("Tile", op, [op.inputs[0], counts])
+
+
 def _fill(writer: "Writer", op: Operation) -> None:
     """Fill a computed shape with a number."""
     writer.add("Cast", [op.inputs[0]], [f"{op.name} shape"], to=7)
@@ -224,6 +230,7 @@ OPERATIONS: dict[str, Callable[["Writer", Operation], None]] = {
     "ConcatV2": _concat,
     "Pack": _pack,
     "Fill": _fill,
+    "Tile": _tile,
     **dict.fromkeys(("GatherV2", "Gather", "ResourceGather"), _gather),
     "Cast": _cast,
     "Rsqrt": _rsqrt,

@@ -21,7 +21,7 @@ _OTHER_NAMES = {
     "RESHAPE": "Reshape", "TRANSPOSE": "Transpose", "STRIDED_SLICE": "StridedSlice",
     "SLICE": "Slice", "SPLIT": "Split", "SPLIT_V": "SplitV", "GATHER": "GatherV2", "PACK": "Pack",
     "UNPACK": "Unpack", "SQUEEZE": "Squeeze", "EXPAND_DIMS": "ExpandDims", "SHAPE": "Shape",
-    "FILL": "Fill", "MEAN": "Mean", "SUM": "Sum", "SQRT": "Sqrt", "RSQRT": "Rsqrt",
+    "TILE": "Tile", "FILL": "Fill", "MEAN": "Mean", "SUM": "Sum", "SQRT": "Sqrt", "RSQRT": "Rsqrt",
     "SQUARE": "Square", "SQUARED_DIFFERENCE": "SquaredDifference", "EXP": "Exp", "NEG": "Neg",
     "ABS": "Abs", "MAXIMUM": "Maximum", "MINIMUM": "Minimum", "CAST": "Cast", "LESS": "Less",
     "LOGICAL_AND": "LogicalAnd", "WHILE": "While", "HARD_SWISH": "HardSwish", "GELU": "Gelu",

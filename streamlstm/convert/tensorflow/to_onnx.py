@@ -106,11 +106,13 @@ class Writer:
         results = [
             helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in outputs if n in made
         ]
-        tensors = [numpy_helper.from_array(np.asarray(a), n) for n, a in known.items()]
+        # Shapes are int32 in TensorFlow and int64 in ONNX, and the two are not multiplied.
+        wide = {n: whole(a) if np.asarray(a).dtype == np.int32 else a for n, a in known.items()}
+        tensors = [numpy_helper.from_array(np.asarray(a), n) for n, a in wide.items()]
         if not results or not inputs:
             raise ConvertError("the output does not depend on an input of the graph")
-        whole = helper.make_graph(self.nodes, "graph", inputs, results, tensors)
-        return helper.make_model(whole, opset_imports=[helper.make_opsetid("", _OPSET)])
+        graph = helper.make_graph(self.nodes, "graph", inputs, results, tensors)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)])
 
     def _write(self, op: Operation) -> None:
         """Write an operation, or compute it if its inputs are constants."""
