@@ -111,6 +111,7 @@ def test_one_of_several_outputs(forward: Any, names: tuple[Any, Any]) -> None:
         model = sl.from_torch(module, output=name)
         assert model.output_size == 1
         assert sl.compare(model, module, output=name).agrees
+        assert sl.compare(model, module).agrees  # the model remembers which
     with pytest.raises(sl.ConvertError, match=f"no 'other', only {names[0]}, {names[1]}"):
         sl.from_torch(module, output="other")
     with pytest.raises(sl.ConvertError, match="output: a state dict does not say"):
