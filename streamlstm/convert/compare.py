@@ -218,6 +218,7 @@ def _computation(source: Any, model: Model, options: Mapping[str, Any]) -> Compu
             )
         if kind == "torch":
             own["window"] = model.window  # which a module and TorchScript do not say
+            own.setdefault("output", model.metadata.get("source_output"))
         return lambda X: sources.reference_outputs(
             source, kind, X.astype(np.float64), model.output_size, **own
         )
@@ -229,7 +230,7 @@ def _computation(source: Any, model: Model, options: Mapping[str, Any]) -> Compu
     from .torch.evaluate import evaluate_module, evaluate_program
     from .torch.program import describe, is_program
 
-    output = options.get("output")
+    output = options.get("output", model.metadata.get("source_output"))
     if is_program(source):
         return lambda X: sources.ReferenceOutputs(
             evaluate_program(source, X.astype(np.float64), model.window, output), describe(source)

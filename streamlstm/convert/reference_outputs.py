@@ -60,4 +60,4 @@ def reference_outputs(
         else:
             source = ", ".join(filter(None, (evaluator.name, evaluator.caveat)))
             return ReferenceOutputs(values, source)
-    raise ConvertError(f"{fspath(path)}: cannot be checked: {problem}.")
+    raise ConvertError(f"{fspath(path)}: cannot be checked: {problem.rstrip('.')}.")

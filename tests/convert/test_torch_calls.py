@@ -60,6 +60,15 @@ def test_a_form_for_one_series_is_said() -> None:
     assert "called with" not in model.metadata["compared"]
 
 
+@pytest.mark.parametrize("window", [None, 8])
+def test_an_answer_to_the_first_series_only_is_said(window: int | None) -> None:
+    rnn = nn.GRU(2, 4, batch_first=True)
+    model = sl.from_torch(Network(lambda n, x: n.rnn(x)[0][0], rnn=rnn), window=window)
+    assert model.metadata["compared"].endswith("of which it answers the first series only")
+    model = sl.from_torch(Network(lambda n, x: n.rnn(x)[0], rnn=rnn), window=window)
+    assert "called with" not in model.metadata["compared"]
+
+
 class Carried(nn.Module):  # type: ignore[misc, name-defined]
     """A cell whose state stays in an attribute from call to call."""
 
@@ -102,6 +111,7 @@ def test_one_of_several_outputs(forward: Any, names: tuple[Any, Any]) -> None:
         model = sl.from_torch(module, output=name)
         assert model.output_size == 1
         assert sl.compare(model, module, output=name).agrees
+        assert sl.compare(model, module).agrees  # the model remembers which
     with pytest.raises(sl.ConvertError, match=f"no 'other', only {names[0]}, {names[1]}"):
         sl.from_torch(module, output="other")
     with pytest.raises(sl.ConvertError, match="output: a state dict does not say"):

@@ -48,7 +48,7 @@ class Windows(nn.Module):  # type: ignore[misc, name-defined]
 
 MADE: dict[str, Callable[[Any, Any], Any]] = {
     "script": lambda module, _: torch.jit.script(module),
-    "trace": torch.jit.trace,
+    "trace": lambda module, x: torch.jit.trace(module, x, check_trace=False),
     "export": lambda module, x: torch.export.export(module, (x,)),
     "graph": lambda module, x: torch.export.export(module, (x,)).module(),
 }
@@ -113,3 +113,86 @@ def test_what_cannot_be_stepped_is_named() -> None:
     words = r"^the TorchScript: .*torch\.cumsum: it sums over the whole past"
     with pytest.raises(ConvertError, match=words):
         sl.from_torch(torch.jit.script(Whole().eval()))
+
+
+_OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "contiguous": lambda m, y: y.transpose(0, 1).contiguous().transpose(0, 1),
+    "casts": lambda m, y: (
+        y.to(y).to(y.device).type_as(y).clone(memory_format=torch.preserve_format)
+    ),
+    "mT": lambda m, y: y.mT.mT,
+    "index": lambda m, y: y[:, :, [3, 1, 0, 2]],
+    "numbers": lambda m, y: torch.nn.functional.softsign(y) + 1e-6,
+    "same": lambda m, y: m.same(y.transpose(1, 2)).transpose(1, 2),
+    "pool": lambda m, y: y + nn.functional.adaptive_max_pool1d(y.mT, 1).mT,
+    "attention": lambda m, y: m.attention(y, y, y, need_weights=False)[0],
+}
+
+
+class Operation(nn.Module):  # type: ignore[misc, name-defined]
+    """One of the operations between layers; its GRU starts from zeros that forward makes."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.rnn, self.head = nn.GRU(3, 4, batch_first=True), nn.Linear(4, 1)
+        self.same = nn.Conv1d(4, 4, 3, padding="same")
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.rnn(x, torch.zeros(1, x.shape[0], 4))[0]
+        return self.head(_OPERATIONS[self.name](self, y)[:, -1])
+
+
+@pytest.mark.parametrize("kind", ["trace", "export"])
+@pytest.mark.parametrize("name", _OPERATIONS)
+def test_operations_with_other_arguments_than_their_functions(name: str, kind: str) -> None:
+    torch.manual_seed(0)
+    module = Operation(name).eval()
+    x = torch.randn(1, ROWS, 3)
+    model = sl.from_torch(MADE[kind](module, x), window=ROWS)
+    with torch.no_grad():
+        expected = module(x)[0].numpy()
+    found = sl.Engine(model, 1, "reference").run("a", x[0].numpy())[-1]
+    assert np.abs(found - expected).max() < TOLERANCE
+
+
+class Sensors(nn.Module):  # type: ignore[misc, name-defined]
+    """Two layers over halves of the inputs: the script raises for fewer of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.LSTM(2, 4, batch_first=True), nn.LSTM(2, 4, batch_first=True)
+        self.head = nn.Linear(8, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        both = torch.cat([self.a(x[..., :2])[0], self.b(x[..., 2:].contiguous())[0]], -1)
+        return nn.functional.softplus(self.head(both)) + 1e-6
+
+
+def test_a_script_that_raises_for_some_widths() -> None:
+    module = Sensors().eval()
+    model = sl.from_torch(torch.jit.script(module))
+    assert model.layers == sl.from_torch(module).layers
+
+
+@pytest.mark.parametrize(
+    ("kind", "operation", "words"),
+    [
+        ("trace", lambda y: nn.functional.group_norm(y.mT, 2).mT, "group_norm"),
+        ("export", lambda y: nn.functional.instance_norm(y.mT).mT, "instance_norm"),
+        ("export", lambda y: torch.cdist(y, y) @ y, "cdist"),
+    ],
+    ids=["group_norm", "instance_norm", "cdist"],
+)
+def test_an_operation_without_a_layer_is_named(kind: str, operation: Any, words: str) -> None:
+    class Net(nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn, self.head = nn.GRU(3, 4, batch_first=True), nn.Linear(4, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(operation(self.rnn(x)[0])[:, -1])
+
+    with pytest.raises(ConvertError, match=words):
+        sl.from_torch(MADE[kind](Net().eval(), torch.randn(1, ROWS, 3)), window=ROWS)

@@ -142,7 +142,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a convolution": (
         arrays(conv__weight=(4, 3, 5), conv__bias=(4,)),
-        "conv.*a convolution over 5 steps at once",
+        "conv.*a convolution over 5 steps at once.*--module my_file:MyNet --window T",
     ),
     "an activation lost": (
         {**LSTM_STATE, **arrays(head__0__weight=(4, 6), head__0__bias=(4,))}

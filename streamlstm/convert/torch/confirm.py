@@ -36,9 +36,18 @@ class Found:
     others: Sequence[str] = ()
 
     @property
+    def _answers_one(self) -> bool:
+        """Whether it returns numbers of the first of several series only."""
+        own = STEPS if self.window is None else 1
+        return self.form.streams > 1 and bool((self.chain.positions < own).all())
+
+    @property
     def compared(self) -> str:
         """What was compared: the form of call, if it is not the usual one, and which output."""
-        shape = f", called with {self.form.shape}" if self.form.shape else ""
+        called = self.form.shape or ("[series, rows, features]" if self._answers_one else "")
+        shape = f", called with {called}" if called else ""
+        if self._answers_one:
+            shape += ", of which it answers the first series only"
         if not self.others:
             return COMPARED + shape
         return (

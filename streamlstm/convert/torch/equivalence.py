@@ -180,9 +180,9 @@ def _find(module: Any, wanted: Wanted) -> Found | None:
     best = max(problems, key=lambda problem: problem[0])[1]
     raise ConvertError(
         f"{type(module).__name__}: its forward computes something else than layers one after the "
-        f"other: {str(best).rstrip('.')}. If forward does that only in training, or it may be left "
-        "out, give a torch.nn.Sequential of the layers, functions that it applies as "
-        "activations=, inputs that it adds to the output as skip=."
+        f"other: {str(best).rstrip('.')}. If forward does that only in training, give a "
+        "torch.nn.Sequential of the layers, functions that it applies as activations=, inputs that "
+        "it adds to the output as skip=; otherwise those give other numbers than it."
     )
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 
-Run = Callable[[str, Any, list[Any]], Any]  # name, schema, arguments
+from ...errors import ConvertError
+from .operation_error import OperationError, Run
 
 
 def open_graph(program: Any) -> Any:
@@ -47,25 +48,39 @@ class ExportedGraph:
                 yield _short(node), _map(_arguments(node), self._constant)
 
     def run(self, given: Sequence[Any], function: Run) -> Any:
-        """Run the graph; ``function`` computes what tensors are made of."""
+        """Run the graph; ``function`` computes what tensors are made of.
+
+        Raises
+        ------
+        ConvertError
+            If an operation is not known.
+        OperationError
+            If one cannot be called with what it is given.
+        """
         values: dict[Any, Any] = {}
         left = iter(given)
-
-        def look(node: Any) -> Any:
-            return values[node]
-
-        for node in self.module.graph.nodes:
+        for done, node in enumerate(self.module.graph.nodes):
             if node.op == "placeholder":
                 values[node] = next(left, None)
-            elif node.op == "get_attr":
-                values[node] = self._constant(node)
-            elif is_operation(node):
-                args = _map(_arguments(node), look)
-                values[node] = function(_short(node), node.target._schema, args)
-            elif node.op == "call_function":
-                values[node] = node.target(*_map(list(node.args), look))
             elif node.op == "output":
-                return _map(list(node.args), look)[0]
+                return _map(list(node.args), values.__getitem__)[0]
+            else:
+                try:
+                    values[node] = self._node(node, values, function)
+                except ConvertError:
+                    raise
+                except Exception as error:  # of any type: it is PyTorch's
+                    raise OperationError(_short(node), error, done) from error
+        return None
+
+    def _node(self, node: Any, values: dict[Any, Any], function: Run) -> Any:
+        if node.op == "get_attr":
+            return self._constant(node)
+        if is_operation(node):
+            args = _map(_arguments(node), values.__getitem__)
+            return function(_short(node), node.target._schema, args)
+        if node.op == "call_function":
+            return node.target(*_map(list(node.args), values.__getitem__))
         return None
 
     def _constant(self, node: Any) -> Any:
@@ -83,6 +98,9 @@ def is_operation(node: Any) -> bool:
 
 
 def _short(node: Any) -> str:
+    """Return the name of what a node calls."""
+    if not is_operation(node):
+        return getattr(node.target, "__name__", str(node.target))
     return str(node.target._schema.name).removeprefix("aten::")
 
 

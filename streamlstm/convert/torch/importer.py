@@ -128,6 +128,8 @@ def from_torch(
     if residual.skip is None and found.skip is not None:
         options |= {"skip": found.skip, "skip_scale": found.scale}
     builder.notes += notes
+    if output is not None:  # so that a comparison takes the same one
+        options["metadata"] = {"source_output": str(output), **(options.get("metadata") or {})}
     return builder.build("PyTorch", compared=compared, **options)
 
 

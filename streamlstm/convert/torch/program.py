@@ -11,13 +11,14 @@ from ..common.builder import ModelBuilder
 from ..common.frameworks import first_line
 from ..common.weights import Float64Array
 from .chain import Residual
-from .equivalence import COMPARED, NOT_COMPARED, convert_module, find
+from .equivalence import COMPARED, convert_module, find
 from .exported_graph import is_operation, open_graph
 from .forms import STEPS, draw
 from .layers import InitialState
+from .operation_error import OperationError
 from .program_module import ProgramModule
 from .values import tensors_in
-from .widths import Wanted
+from .widths import Wanted, rows_needed
 
 Pair = tuple[Float64Array, Float64Array]
 _SCALES = (1.0, 0.05, 20.0)
@@ -55,6 +56,9 @@ def convert_program(
     try:
         if not _agrees(program, module, wanted):  # before: what it calls may not be known
             raise ConvertError("it gives other numbers than its operations one by one")
+        scripted = isinstance(program, torch.jit.ScriptModule)
+        if not scripted and find(module, wanted) is None:  # of a script that is known
+            raise _not_called(module, wanted)
         builder, found, compared = convert_module(module, activations, states, residual, wanted)
     except ConvertError as error:
         text = str(error).removeprefix(f"{type(module).__name__}: its forward ")
@@ -64,11 +68,26 @@ def convert_program(
             f"{kind}: {text}. If the module that it was made from can do without that, change it "
             "and give that module."
         ) from None
-    if compared == NOT_COMPARED:
-        raise ConvertError(f"{kind} cannot be called with a series of numbers: give the module.")
     rest = compared.removeprefix(COMPARED)
     text = f"{kind}: its operations, and its outputs for numbers of all sizes{rest}"
     return builder, found, text
+
+
+def _not_called(module: ProgramModule, wanted: Wanted) -> ConvertError:
+    """Return that a program takes no series, with what ended the call that came furthest."""
+    furthest = max(module.failures, key=lambda error: error.done, default=None)
+    ended = "" if furthest is None else f" (its operation {furthest})"
+    rows = rows_needed(module, wanted)
+    if rows is not None:
+        return ConvertError(
+            f"it cannot be called with {wanted.window or STEPS} rows, only with windows of {rows}: "
+            f"give their number (window={rows})"
+        )
+    length = "of any length" if wanted.window is None else f"of {wanted.window} rows"
+    told = "; if it takes windows of T rows, give their number (window=T)"
+    return ConvertError(
+        f"it cannot be called with a series {length}{ended}{told if wanted.window is None else ''}"
+    )
 
 
 def describe(program: Any) -> str:
@@ -92,7 +111,7 @@ def _outputs(program: Any, module: ProgramModule, wanted: Wanted) -> Iterator[Pa
         return
     found = find(module, wanted)
     if found is None:
-        return
+        raise _not_called(module, wanted)
     call = found.form.call
     for scale in _SCALES:
         X = draw(found.width, found.categories, scale, steps=found.window or STEPS)
@@ -106,7 +125,13 @@ def _both(own: Any, theirs: Any) -> Iterator[Pair]:
             expected = list(tensors_in(theirs()))
         except Exception as error:  # of any type: it is code of others
             raise ConvertError(f"it cannot be called with a series: {first_line(error)}") from None
-        pairs = zip(tensors_in(own()), expected, strict=True)
+        try:
+            given = list(tensors_in(own()))
+        except OperationError as error:
+            raise ConvertError(f"its operation {error}: this is not followed here") from None
+        if len(given) != len(expected):
+            raise ConvertError("it gives other outputs than its operations one by one")
+        pairs = zip(given, expected, strict=True)
         yield from ((a.double().numpy(), b.double().numpy()) for a, b in pairs)
 
 

@@ -10,12 +10,16 @@ import torch
 from torch import nn
 
 from .exported_graph import ExportedGraph, example_of, open_graph
+from .operation_error import OperationError
 from .program_layers import CELLS, RECURRENT, layer_of, weight_of
 from .script_graph import ScriptGraph
 
 _FLOATS = (5, 6, 7, 15, torch.float16, torch.float32, torch.float64, torch.bfloat16)
-_INTEGERS = (0, 1, 2, 3, 4, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+_BOOLEAN = (11, torch.bool)
 _NOTHING = ("_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range_for_size")
+_CASTS = ("to", "_to_copy", "type_as")
+# Say where and how numbers lie in memory, not which they are.
+_MEMORY = ("layout", "device", "pin_memory", "memory_format", "non_blocking")
 Functions = dict[str, Callable[..., Any]]
 # Operations whose arguments are not those of the function of that name.
 _OWN: Functions = {
@@ -29,6 +33,8 @@ _OWN: Functions = {
         if not transposed
         else nn.functional.conv_transpose1d(x, w, b, stride, padding, _out, groups, dilation)
     ),
+    "_convolution_mode": lambda x, w, b, *args: nn.functional.conv1d(x, w, b, *args),
+    "index": lambda x, places: x[tuple(slice(None) if p is None else p for p in places)],
     "batch_norm": lambda x, w, b, mean, var, _train, _momentum, eps, *_: nn.functional.batch_norm(
         x, mean, var, w, b, False, 0.0, eps
     ),
@@ -37,20 +43,32 @@ _OWN: Functions = {
     ),
     "embedding": lambda w, x, *_: nn.functional.embedding(x, w),
     "dropout": lambda x, p, train: nn.functional.dropout(x, p, train),
-    "to": lambda x, *args: _to(x, args),
-    "_to_copy": lambda x, *args: _to(x, args),
-    "type_as": lambda x, _: x,
+    "mT": lambda x: x.mT,
+    "mH": lambda x: x.mT,
+    "matrix_H": lambda x: x.T,
+    "numpy_T": lambda x: x.T,
     "alias": lambda x: x,
     "lift_fresh_copy": lambda x: x,
     "size": lambda x, dim=None: list(x.shape) if dim is None else x.shape[dim],
     "sym_size": lambda x, dim: x.shape[dim],
+    "adaptive_max_pool1d": lambda x, size: (nn.functional.adaptive_max_pool1d(x, size), None),
     "addmm": lambda b, x, w, *_: x @ w + b,
 }
 
 
-def _to(x: torch.Tensor, args: Sequence[Any]) -> torch.Tensor:
-    kinds = [a for a in args if a in (*_FLOATS, *_INTEGERS) and not isinstance(a, bool)]
-    return x.long() if kinds and kinds[0] in _INTEGERS else x
+def _cast(x: torch.Tensor, schema: Any, args: Sequence[Any]) -> torch.Tensor:
+    """Return numbers in the type that one of the forms of ``to`` names, or of another tensor."""
+    named = {a.name: value for a, value in zip(schema.arguments, args, strict=False)}
+    other = named.get("other")
+    kind = named.get("dtype") if other is None else other.dtype
+    return x if kind is None else x.to(_dtype(kind))
+
+
+class _Shared(list[OperationError]):
+    """A list that copies of a module have together."""
+
+    def __deepcopy__(self, _: Any) -> "_Shared":
+        return self
 
 
 class ProgramModule(nn.Module):  # type: ignore[misc] # torch is not read
@@ -59,10 +77,16 @@ class ProgramModule(nn.Module):  # type: ignore[misc] # torch is not read
     Parameters
     ----------
     program : torch.jit.ScriptModule or torch.export.ExportedProgram
+
+    Attributes
+    ----------
+    failures : list of OperationError
+        What ended calls of it, or of copies of it.
     """
 
     def __init__(self, program: Any) -> None:
         super().__init__()
+        self.failures = _Shared()
         self._names: dict[tuple[int, tuple[int, ...]], str] = {}
         scripted = isinstance(program, torch.jit.ScriptModule)
         source = program.eval() if scripted else open_graph(program)
@@ -88,9 +112,16 @@ class ProgramModule(nn.Module):  # type: ignore[misc] # torch is not read
         """
         batch = self._batch
         if batch < 2 or given[0].shape[0] != 1:
-            return self._graph.run(given, self._call)
+            return self._run(given)
         many = [x.expand(batch, *x.shape[1:]) if x is not None else x for x in given]
-        return _first(self._graph.run(many, self._call), batch)
+        return _first(self._run(many), batch)
+
+    def _run(self, given: Sequence[Any]) -> Any:
+        try:
+            return self._graph.run(given, self._call)
+        except OperationError as error:
+            self.failures.append(error)
+            raise
 
     def _prepare(self, name: str, args: Sequence[Any]) -> None:
         """Register the layer that an operation is, if its weights are constants."""
@@ -120,15 +151,11 @@ class ProgramModule(nn.Module):  # type: ignore[misc] # torch is not read
         if (child := self._child(name, args)) is not None:
             return child
         args = [_own_type(arg) for arg in args]
+        if name in _CASTS:
+            return _cast(args[0], schema, args)
         if name in _OWN:
             return _OWN[name](*args)
-        positional, keywords = [], {}
-        for argument, value in zip(schema.arguments, args, strict=False):
-            if not argument.kwarg_only:
-                positional.append(value)
-            elif value is not None and argument.name not in ("layout", "device", "pin_memory"):
-                keywords[argument.name] = _dtype(value) if argument.name == "dtype" else value
-        return _function(name)(*positional, **keywords)
+        return _apply(name, *_bind(schema, args))
 
     def _child(self, name: str, args: list[Any]) -> Any:
         weight = weight_of(name, args)
@@ -175,13 +202,34 @@ def _own_type(value: Any) -> Any:
 
 
 def _dtype(value: Any) -> Any:
+    if value in _BOOLEAN:
+        return torch.bool
     return torch.get_default_dtype() if value in _FLOATS else torch.long
 
 
-def _function(name: str) -> Callable[..., Any]:
+def _bind(schema: Any, args: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Return the arguments of an operation by place, and those by name."""
+    positional: list[Any] = []
+    keywords: dict[str, Any] = {}
+    for argument, value in zip(schema.arguments, args, strict=False):
+        if argument.name in _MEMORY or (argument.name == "dtype" and value is None):
+            continue
+        if argument.name == "dtype":
+            keywords["dtype"] = _dtype(value)
+        elif not argument.kwarg_only and argument.name != "alpha":
+            positional.append(value)
+        elif value is not None:
+            keywords[argument.name] = value
+    return positional, keywords
+
+
+def _apply(name: str, positional: Sequence[Any], keywords: dict[str, Any]) -> Any:
+    """Call the first function of a name that takes these arguments."""
     for place in (nn.functional, torch, torch.Tensor, torch._C._nn):
-        if hasattr(place, name):
-            found: Callable[..., Any] = getattr(place, name)
-            return found
-    aten: Callable[..., Any] = getattr(torch.ops.aten, name)
-    return aten
+        function = getattr(place, name, None)
+        if callable(function):
+            try:
+                return function(*positional, **keywords)
+            except TypeError:  # it takes others than the operation
+                continue
+    return getattr(torch.ops.aten, name)(*positional, **keywords)

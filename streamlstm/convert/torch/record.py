@@ -16,6 +16,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from ...errors import ConvertError
+from ..common.frameworks import first_line
 from . import functions
 from .layer_calls import LAYERS, Call
 from .reasons import reason
@@ -116,6 +117,9 @@ class Recorder(TorchFunctionMode):  # type: ignore[misc] # torch is not read
             known = interpret(self.values, name, function, args, kwargs, given)
         except ConvertError as error:
             return [Value(problem=error)] * count
+        except Exception as error:  # of any type: PyTorch took these arguments
+            shown = f"{self.values.where} calls {_qualified(function, name)}"
+            return [Value(problem=_not_followed(shown, error))] * count
         return [Value(problem=unknown)] * count if known is None else known
 
     def _read(self, name: str, args: Any) -> None:
@@ -167,6 +171,8 @@ class Recorder(TorchFunctionMode):  # type: ignore[misc] # torch is not read
             known += [Value(problem=rest)] * (0 if problem else len(made) - len(known))
         except ConvertError as error:
             problem = error
+        except Exception as error:  # of any type: PyTorch took these arguments
+            problem = _not_followed(call.name, error)
         self.values.set(made, [Value(problem=problem)] * len(made) if problem else known)
 
 
@@ -192,6 +198,10 @@ def _qualified(function: Any, name: str) -> str:
     for inner, outer in (("_VariableFunctionsClass", "torch"), ("TensorBase", "Tensor")):
         qualified = qualified.replace(inner, outer)
     return qualified
+
+
+def _not_followed(shown: str, error: Exception) -> ConvertError:
+    return ConvertError(f"{shown} in a form that is not followed here ({first_line(error)})")
 
 
 def _none(_: object) -> None:

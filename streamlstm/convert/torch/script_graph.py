@@ -1,13 +1,13 @@
 """The operations of TorchScript, run one by one in Python, where a recorder sees them."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 
 from ...errors import ConvertError
-
-Run = Callable[[str, Any, list[Any]], Any]  # name, schema, arguments
+from .operation_error import OperationError, Run
 
 _SAME = (
     *("prim::unchecked_cast", "prim::unchecked_unwrap_optional", "prim::data", "prim::annotate"),
@@ -28,7 +28,8 @@ _PLAIN: dict[str, Callable[..., Any]] = {
     "aten::add": lambda a, b: a + b,
     "aten::sub": lambda a, b: a - b,
     "aten::mul": lambda a, b: a * b,
-    "aten::div": lambda a, b: a / b,
+    "aten::div": lambda a, b, mode=None: _divide(a, b, mode),
+    "aten::slice": lambda a, start, end, step: a[start:end:step],
     "aten::floordiv": lambda a, b: a // b,
     "aten::floor_divide": lambda a, b: a // b,
     "aten::remainder": lambda a, b: a % b,
@@ -52,12 +53,21 @@ _PLAIN: dict[str, Callable[..., Any]] = {
     "prim::TupleConstruct": lambda *a: a,
     "prim::TupleIndex": lambda a, n: a[n],
     "prim::Print": lambda *_: None,
+    "prim::is_nested": lambda _: False,
+    "prim::type": lambda _: "cpu",
+    "prim::is_cuda": lambda _: False,
     "prim::Uninitialized": lambda: None,
 }
 # Of tensors too, then as other operations on tensors are.
-_ON_TENSORS = tuple(key for key in _PLAIN if key.startswith("aten::") and key != "aten::dim")
+_ASKED = ("aten::dim", "aten::__is__", "aten::__isnot__")
+_ON_TENSORS = tuple(key for key in _PLAIN if key.startswith("aten::") and key not in _ASKED)
 _LISTS = ("aten::__getitem__", "aten::len", "aten::append", "aten::copy", "aten::__contains__")
 _UNPACK = ("prim::ListUnpack", "prim::TupleUnpack")
+
+
+def _divide(a: Any, b: Any, mode: str | None) -> Any:
+    rounded = {None: lambda x: x, "floor": math.floor, "trunc": math.trunc}
+    return rounded[mode](a / b)
 
 
 class ScriptGraph:
@@ -71,6 +81,7 @@ class ScriptGraph:
     def __init__(self, script: Any) -> None:
         self.script = script._c
         self.graph = script.inlined_graph
+        self._done = 0
 
     def __deepcopy__(self, _: Any) -> "ScriptGraph":
         return self  # it is only read
@@ -88,7 +99,10 @@ class ScriptGraph:
         ------
         ConvertError
             If an operation is not known.
+        OperationError
+            If one cannot be called with what it is given.
         """
+        self._done = 0
         values = dict(zip(_names(self.graph.inputs()), [self.script, *given], strict=False))
         for name in _names(self.graph.inputs()):
             values.setdefault(name, None)
@@ -116,7 +130,13 @@ class ScriptGraph:
     def _block(self, block: Any, values: dict[str, Any], function: Run) -> list[Any]:
         for node in block.nodes():
             given = [values[name] for name in _names(node.inputs())]
-            found = self._node(node, given, values, function)
+            try:
+                found = self._node(node, given, values, function)
+            except (ConvertError, OperationError):
+                raise
+            except Exception as error:  # of any type: it is PyTorch's
+                raise OperationError(node.kind().split("::")[-1], error, self._done) from error
+            self._done += 1
             made = _names(node.outputs())
             values |= zip(made, found if len(made) != 1 else [found], strict=False)
         return [values[name] for name in _names(block.outputs())]
@@ -135,7 +155,7 @@ class ScriptGraph:
             found = self._loop(node, given, values, function)
             return found[0] if len(found) == 1 else found
         if kind == "prim::RaiseException":
-            raise ConvertError(f"the script raises: {given[0]}")
+            raise RuntimeError(str(given[0]))  # as its module does: it takes another input
         if kind in _UNPACK:
             return next(iter(given[0])) if node.outputsSize() == 1 else list(given[0])
         if kind in _SAME:

@@ -189,8 +189,10 @@ def _kind(name: str, weights: Weights) -> str:
         )
     if rank > 2:
         raise ConvertError(
-            f"{name} has {listed}: a convolution over {shapes['weight'][-1]} steps at once is not "
-            "supported."
+            f"{name} has {listed}: a convolution over {shapes['weight'][-1]} steps at once. A "
+            "state dict does not say how it is called: give the module too, and of how many rows "
+            "its windows are (module=, window=T; streamlstm convert --module my_file:MyNet "
+            "--window T)."
         )
     raise ConvertError(f"{name} has {listed}: no supported layer has these weights.")
 

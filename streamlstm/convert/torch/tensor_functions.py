@@ -192,7 +192,9 @@ def _scale(
 
 
 def _gated(values: Values, name: str, a: Any, b: Any) -> Labels | None:
-    """Follow ``x * sigmoid(x)`` and other products; None for quotients."""
+    """Follow ``x * sigmoid(x)`` and other products; of quotients only ``x / (1 + |x|)``."""
+    if name == "div":
+        return _softsign(values, values.labels(a), values.labels(b))
     if name != "mul":
         return None
     for x, gate in ((a, b), (b, a)):
@@ -206,6 +208,15 @@ def _gated(values: Values, name: str, a: Any, b: Any) -> Labels | None:
     left, right = np.broadcast_arrays(values.labels(a), values.labels(b))
     left, right = (without_rest(values.signals, part) for part in (left, right))
     return multiply(values.signals, left, right, f"{values.where} ({name})")
+
+
+def _softsign(values: Values, x: Labels, below: Labels) -> Labels | None:
+    """Follow ``x / (1 + |x|)``, as programs write softsign; None for other quotients."""
+    if x.shape != below.shape:
+        return None
+    ones = np.ones(x.shape)
+    same = np.array_equal(scale(values.signals, absolute(values.signals, x), ones, ones, ""), below)
+    return apply_single(values.signals, x, *_named("softsign")) if same else None
 
 
 def _named(name: str) -> tuple[Any, Callable[[], list[TorchLayer]]]:
