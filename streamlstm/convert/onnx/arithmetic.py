@@ -105,7 +105,9 @@ def _branches(
     except ConvertError as error:
         if node.op == "Sub":
             b = b.append(Affine(-1, 0, str(node)))
-        merge = {np.multiply: "multiply", np.add: "add", np.subtract: "add"}.get(function)
+        merge = {"Mul": "multiply", **dict.fromkeys(("Add", "Sum", "Mean", "Sub"), "add")}.get(
+            node.op
+        )
         if merge is None:
             raise
         try:
