@@ -1,13 +1,17 @@
 """Rows of windows in other orders and numbers, followed on labels."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...errors import ConvertError
 from ...network.layers import Conv1D, Repeat, Reverse
 from .signals import Labels, Signal, Signals
-from .values import Values
+
+if TYPE_CHECKING:  # it imports PyTorch, without which labels can be followed
+    from .values import Values
 
 
 def as_sequence(values: Values, labels: Labels, name: str) -> tuple[Signal, Labels]:
