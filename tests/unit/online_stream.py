@@ -53,6 +53,7 @@ def compiled() -> tuple[Any, Any]:
     from numba import njit
 
     from streamlstm.kernels.online import adaptation as kernel
+    from streamlstm.kernels.online.outcomes import APPLIED
 
     @njit(error_model="numpy")
     def run(S, at, K, k, W, w, hidden, h, now, labels, y, number):  # type: ignore[no-untyped-def]
@@ -67,7 +68,10 @@ def compiled() -> tuple[Any, Any]:
 
     @njit(error_model="numpy")
     def label(S, at, K, k, number, Y, W, w):  # type: ignore[no-untyped-def]
-        return kernel.label_update(S, at, K, k, number, Y, 0, W, w)
+        step, found = kernel.find_step(S, at, K, k, number)
+        if found != APPLIED:
+            return found
+        return kernel.learn_step(S, at, K, k, step, Y, 0, W, w)
 
     return run, label
 
