@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 STATUS = 130  # as a shell shows a process that SIGINT ended
 _IMPORT = "<frozen importlib"  # what the file names of the import system's code begin with
+_PACKAGE = __file__.rpartition("/cli/")[0] + "/"
+# Of our files those that run while the options are read and nothing else has begun.
+_OUTER = (f"{_PACKAGE}cli/__init__.py", f"{_PACKAGE}__main__.py", __file__)
 _works = [False]
 
 
@@ -27,11 +30,20 @@ def exit_now(_number: object, _frame: object) -> None:
 
 
 def interrupt(_number: object, frame: "FrameType | None") -> None:
-    """Raise KeyboardInterrupt; but end the process in an import before the work begins."""
+    """Raise KeyboardInterrupt; but end the process before the work begins.
+
+    That is in an import, and while options are read: where a generator is thrown away there, the
+    interpreter would print the KeyboardInterrupt and go on.
+    """
+    has_begun = _works[0]
     while frame is not None and not _works[0]:
-        if frame.f_code.co_filename.startswith(_IMPORT):
+        file = frame.f_code.co_filename
+        if file.startswith(_IMPORT):
             os._exit(STATUS)
+        has_begun = has_begun or (file.startswith(_PACKAGE) and file not in _OUTER)
         frame = frame.f_back
+    if not has_begun:
+        os._exit(STATUS)
     raise KeyboardInterrupt
 
 
