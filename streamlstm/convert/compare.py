@@ -164,8 +164,7 @@ def _without_added(
     if not named and not _has_added(model):
         return model, ()
     plain = {key: value for key, value in options.items() if key not in ADDED}
-    kept = {"window": model.window, "start": model.start} if model.window is not None else {}
-    made = _convert(source, kept | plain)
+    made = _convert(source, _made_with(model) | plain)
     found = {key for key in ADDED if _differs(getattr(model, key), getattr(made, key))}
     added = tuple(key for key in ADDED if key in named | found)
     if not added:
@@ -176,6 +175,18 @@ def _without_added(
             "weights than it; expected the model as it was converted, or the source it is from."
         )
     return made, added
+
+
+def _made_with(model: Model) -> dict[str, Any]:
+    """Return what a model says of how it was converted: inputs, window, and which output."""
+    said: dict[str, Any] = {"window": model.window}
+    if len(model.inputs) == model.layers[0].input_size:  # a calendar's have no names
+        said["inputs"] = model.inputs
+    if model.window is not None:
+        said["start"] = model.start
+    if "source_output" in model.metadata:
+        said["output"] = model.metadata["source_output"]
+    return said
 
 
 def _has_added(model: Model) -> bool:

@@ -1,6 +1,5 @@
 """What a module leaves open: how it is called, with what state, and which output is meant."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,21 +7,10 @@ import pytest
 
 import streamlstm as sl
 
+from .torch_networks import Network
+
 torch = pytest.importorskip("torch", reason="needs PyTorch: make test-all")
 nn = torch.nn
-
-
-class Network(nn.Module):  # type: ignore[misc, name-defined]
-    """Layers, and a function that calls them."""
-
-    def __init__(self, forward: Callable[[Any, Any], Any], **layers: Any) -> None:
-        super().__init__()
-        self._call = forward
-        for name, layer in layers.items():
-            self.add_module(name, layer)
-
-    def forward(self, x: Any) -> Any:
-        return self._call(self, x)
 
 
 def _last_of_the_second_axis(n: Any, x: Any) -> Any:
@@ -112,6 +100,8 @@ def test_one_of_several_outputs(forward: Any, names: tuple[Any, Any]) -> None:
         assert model.output_size == 1
         assert sl.compare(model, module, output=name).agrees
         assert sl.compare(model, module).agrees  # the model remembers which
+    scaled = sl.from_torch(module, output=1, output_scaling=sl.Scaling([5.0], [3.0]))
+    assert sl.compare(scaled, module).left_out == ("output_scaling",)
     with pytest.raises(sl.ConvertError, match=f"no 'other', only {names[0]}, {names[1]}"):
         sl.from_torch(module, output="other")
     with pytest.raises(sl.ConvertError, match="output: a state dict does not say"):
@@ -137,6 +127,8 @@ def test_the_number_of_features_is_not_invented() -> None:
     model = sl.from_torch(module, window=8, inputs=["a", "b", "c"])
     assert model.inputs == ("a", "b", "c")
     assert sl.compare(model, module).agrees
+    options = {"window": 8, "inputs": model.inputs, "output_scaling": sl.Scaling([5.0], [3.0])}
+    assert sl.compare(sl.from_torch(module, **options), module).agrees
 
 
 def test_a_window_is_the_length_that_is_tried() -> None:

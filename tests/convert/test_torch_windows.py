@@ -9,23 +9,12 @@ import pytest
 
 import streamlstm as sl
 
+from .torch_networks import Network
+
 torch = pytest.importorskip("torch", reason="needs PyTorch: make test-all")
 nn = torch.nn
 F = torch.nn.functional
 ROWS, WIDTH = 8, 2
-
-
-class Network(nn.Module):  # type: ignore[misc, name-defined]
-    """Layers, and a function that calls them."""
-
-    def __init__(self, forward: Callable[[Any, Any], Any], **layers: Any) -> None:
-        super().__init__()
-        self._call = forward
-        for name, layer in layers.items():
-            self.add_module(name, layer)
-
-    def forward(self, x: Any) -> Any:
-        return self._call(self, x)
 
 
 def rnn(kind: str = "LSTM", inputs: int = WIDTH, units: int = 5, **options: Any) -> Any:

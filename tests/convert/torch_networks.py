@@ -1,5 +1,6 @@
 """Networks of PyTorch with random weights, and what they compute."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,6 +9,19 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: make test-all")
 nn = torch.nn
 
 STEPS = 200
+
+
+class Network(nn.Module):  # type: ignore[misc, name-defined]
+    """Layers, and a function that calls them."""
+
+    def __init__(self, forward: Callable[[Any, Any], Any], **layers: Any) -> None:
+        super().__init__()
+        self._call = forward
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+
+    def forward(self, x: Any) -> Any:
+        return self._call(self, x)
 
 
 def scramble(module: Any, seed: int) -> Any:

@@ -67,9 +67,10 @@ def evaluate(
             name: groups.pop(name) for name in list(groups) if is_initial_state(groups[name])
         }
         recurrent = [name for name, arrays in groups.items() if "weight_hh_l0" in arrays]
-        for n, (name, arrays) in enumerate(groups.items()):
-            following = next(iter(list(groups.values())[n + 1 :]), {})
-            if n == 0 and _is_embedding(name, arrays, following, values):
+        none: dict[str, Any] = {}
+        first, second, *_ = [*groups.values(), none, none]
+        for name, arrays in groups.items():
+            if arrays is first and _is_embedding(name, arrays, second, values):
                 vectors = arrays["weight"][values[:, 0].long()]
                 values = torch.cat([vectors, values[:, 1:]], 1)
             elif "weight_hh_l0" in arrays or "weight_hh" in arrays:
