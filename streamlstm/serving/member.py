@@ -11,6 +11,7 @@ import logging
 import os
 import select
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -31,6 +32,7 @@ _LOG = logging.getLogger(__name__)
 
 SCANNED = 16_384  # slots that are looked at in one turn,
 PIECE = 256  # and streams that are sent, put in or deleted: some 0.3 ms
+REPORT_SECONDS = 1.0  # between two reports to the supervisor
 YIELD_SECONDS = 0.001  # for which the loop runs between two pieces
 
 
@@ -60,6 +62,8 @@ class Member:
         This worker's.
     nudge : callable
         Ends a wait of the loop; called from another thread.
+    measure : callable
+        Returns the fields of a report (load.py).
     """
 
     def __init__(
@@ -70,7 +74,9 @@ class Member:
         supervisor: str,
         name: str,
         nudge: Callable[[], object],
+        measure: Callable[[], list[Any]],
     ) -> None:
+        self._measure, self._reported = measure, 0.0
         self._partitions, self._checkpointer, self._name = partitions, checkpointer, name
         self._streams: HandOver = engine.hand_over()
         self._context = zmq.Context()
@@ -90,6 +96,7 @@ class Member:
             "records": self._records,
             "end": self._end,
             "kept": self._kept,
+            "limit": self._streams.set_limit,
         }
         self._looked, self._closing = threading.Event(), False
         self._thread = threading.Thread(target=self._watch, args=(nudge,), daemon=True)
@@ -121,10 +128,18 @@ class Member:
             self._commands[name](*fields)
         busy = self._advance()
         self._tell_kept()
+        self._report()
         self._looked.set()
         if cast(int, self._socket.get(zmq.EVENTS)) & zmq.POLLIN:
             return 0.0
         return YIELD_SECONDS if busy else 1.0
+
+    def _report(self) -> None:
+        """Tell once a second how much this worker has and does."""
+        now = time.monotonic()
+        if now >= self._reported + REPORT_SECONDS:
+            self._reported = now
+            self._tell("load", self._name, *self._measure())
 
     def _tell(self, name: str, *fields: Any) -> None:
         self._socket.send(wire.encode_control(name, *fields))

@@ -22,6 +22,7 @@ from .compiled_loop import CompiledLoop
 from .connections import Connections, connection_limit
 from .dispatcher import Dispatcher
 from .libzmq import find_functions
+from .load import Load
 from .member import Member
 from .native import layout
 from .python_loop import PythonLoop
@@ -216,6 +217,7 @@ class Worker:
             supervisor,
             name,
             self._wakeup.nudge,
+            lambda: Load.of(service).to_fields(),
         )
         self._resources.callback(self._member.close)
         self._member.introduce(self.endpoints)
