@@ -19,7 +19,7 @@ from .keras_files import changed_zip, dense, layers_of, legacy, lstm, refused
         ("ConvLSTM1D", "another axis than time"),
         ("Lambda", "Python code"),
         ("AdditiveAttention", "only Attention"),
-        ("MyLayer", "the layer is not known"),
+        ("MyLayer", "no layer here computes"),
     ],
 )
 def test_unsupported_layers_are_refused_with_the_reason(

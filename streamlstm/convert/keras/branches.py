@@ -6,7 +6,7 @@ from ..common.error_context import layer_errors
 from .context import Context
 from .network import KerasLayer
 from .padding import settle
-from .unsupported import reason
+from .unsupported import reason, way_around
 
 # What a function of Keras 2 in a graph is called, and the layer that does the same.
 _FUNCTIONS = {
@@ -70,7 +70,8 @@ def _branch(context: Context, layers: list[KerasLayer]) -> Context:
     """Return the context behind the layers of a branch."""
     inner = context.branch()
     for layer in layers:
-        with layer_errors(layer.where):
+        alone = not (context.builder.layers or inner.builder.layers)
+        with layer_errors(layer.where, "" if alone else way_around(layer, first=False)):
             context.add(inner, layer)
     settle(inner, "the end of a branch")
     return inner

@@ -10,6 +10,7 @@ from ...network.layers import Attention
 from .forks import as_last, fork, multiply, weighted_sum
 from .layers import to_array
 from .sequences import whole_sequence
+from .signal import WindowNeededError
 from .signals import Labels, Signal
 from .values import Values
 
@@ -113,9 +114,7 @@ def attend(
     """Return attention of queries to keys and values, [rows, heads * size] each."""
     query, key, value = parts
     if not values.signals.windowed:
-        raise ConvertError(
-            f"{values.where} attends to all steps, a window: say of how many rows it is (window=T)"
-        )
+        raise WindowNeededError(f"{values.where} attends to all steps, a window")
     if heads == 1 and query is key is value:
         own = Attention(query.width, "each", scale, causal=causal)
         return values.signals.over_rows(query, own, "attention")

@@ -11,6 +11,7 @@ from ...network.layers import Conv1D, Pool, SoftmaxOverRows
 from ..common.weights import Float64Array
 from .layers import to_array
 from .sequences import padding_of, whole_sequence
+from .signal import WindowNeededError
 from .signals import CONSTANT, Labels
 from .values import Value, Values
 
@@ -37,10 +38,7 @@ def convolve(values: Values, given: dict[str, Any]) -> Labels:
     source, streams = whole_sequence(values, rows, name)
     layer = Conv1D(F, O, k, stride, dilation, left + before, right + behind)
     if not values.signals.windowed and layer.rows_of(source.rows) < source.rows:
-        raise ConvertError(
-            f"{values.where} is a convolution over {k} steps at once, a window: say of how many "
-            "rows it is (window=T)"
-        )
+        raise WindowNeededError(f"{values.where} is a convolution over {k} steps at once, a window")
     bias = given.get("bias")
     shift = np.zeros(O) if bias is None else to_array(bias, f"{name}.bias")
     arrays = {"weight": np.ascontiguousarray(matrix), "bias": shift}
