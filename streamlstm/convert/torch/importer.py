@@ -10,8 +10,8 @@ from ...files import check_path
 from ...network.model import Model
 from ..common.beside import notes_on
 from ..common.error_context import refusals
+from ..labels.layers import InitialState, assemble
 from .file import find_state_dict, read_torch
-from .layers import InitialState, assemble
 from .state_dict import layers_of_state_dict, read_both_ways
 
 _UNSEEN = (
@@ -156,7 +156,7 @@ def _convert(
             "expected a torch.nn.Module, its state dict, TorchScript, a program of torch.export or "
             f"the path of a file of one, got {type(source).__name__}."
         )
-    from .chain import Residual
+    from ..labels.chain import Residual
     from .equivalence import convert_module
     from .program import convert_program, is_program
     from .widths import Wanted
