@@ -16,13 +16,15 @@ class _ModelOrCommand(typer.core.TyperGroup):
         return super().parse_args(context, args)
 
 
+DEFAULT = Path("fleet.json")  # in the current folder, so that nobody has to name it
 Endpoints = Annotated[Path, Option("--endpoints", help="The file that the fleet wrote.")]
 Json = Annotated[bool, Option("--json", help="Print one JSON object.")]
 
 fleet = typer.Typer(
     cls=_ModelOrCommand,
     help="Serve one model with many workers, behind one table of who has which streams.\n\n\b\n"
-    "Example:\n  streamlstm fleet model.safetensors --workers 4 --endpoints fleet.json",
+    "Example:\n  streamlstm fleet model.safetensors --workers 4 --store lmdb:streams\n"
+    "  streamlstm fleet scale 8",
     no_args_is_help=True,
 )
 
@@ -34,14 +36,14 @@ def serve(
     workers: Annotated[int, Option(min=1, help="How many workers.")] = 2,
     store: Annotated[str, Option(help="lmdb:FOLDER or memory.")] = "memory",
     endpoints: Annotated[
-        Path | None, Option(help="Write where the fleet is to this JSON file when ready.")
-    ] = None,
+        Path, Option(help="Write where the fleet is to this JSON file when ready.")
+    ] = DEFAULT,
 ) -> None:
     """Start a fleet; further options are those of streamlstm serve, for every worker.
 
     \b
     Example:
-      streamlstm fleet model.safetensors --workers 4 --store lmdb:streams --endpoints fleet.json
+      streamlstm fleet model.safetensors --workers 4 --store lmdb:streams
     """  # noqa: D301 - \b keeps the lines of the example apart
     import logging
 
@@ -65,27 +67,27 @@ def serve(
 
 
 @fleet.command()
-def status(endpoints: Endpoints, json: Json = False) -> None:
+def status(endpoints: Endpoints = DEFAULT, json: Json = False) -> None:
     """Show the workers of a fleet and what they have."""
     _show(_ask(endpoints, "status"), json)
 
 
 @fleet.command()
 def scale(
-    workers: Annotated[int, Argument(min=1)], endpoints: Endpoints, json: Json = False
+    workers: Annotated[int, Argument(min=1)], endpoints: Endpoints = DEFAULT, json: Json = False
 ) -> None:
     """Have so many workers from now on."""
     _show(_ask(endpoints, "scale", workers), json)
 
 
 @fleet.command()
-def drain(worker: str, endpoints: Endpoints, json: Json = False) -> None:
+def drain(worker: str, endpoints: Endpoints = DEFAULT, json: Json = False) -> None:
     """Let a worker hand over all it has, and end."""
     _show(_ask(endpoints, "drain", worker), json)
 
 
 @fleet.command()
-def move(partition: int, worker: str, endpoints: Endpoints, json: Json = False) -> None:
+def move(partition: int, worker: str, endpoints: Endpoints = DEFAULT, json: Json = False) -> None:
     """Move one partition to a worker."""
     _show(_ask(endpoints, "move", partition, worker), json)
 
