@@ -20,8 +20,10 @@ from .access.authenticator import Authenticator
 from .access.curve_server import CurveServer
 from .compiled_loop import CompiledLoop
 from .connections import Connections, connection_limit
+from .control_link import ControlLink
 from .dispatcher import Dispatcher
 from .libzmq import find_functions
+from .member import Member
 from .native import layout
 from .python_loop import PythonLoop
 from .queue_limits import QueueLimits
@@ -157,6 +159,7 @@ class Worker:
             service.serving = True
             self._resources = resources.pop_all()
         self._forked: ForkError | None = None
+        self._member: Member | None = None
         tell_in_child(self)
 
     def _after_fork(self) -> None:
@@ -203,6 +206,20 @@ class Worker:
             _LOG.info("serving with the loop in Python: %s", reason)
         return PythonLoop(service, sockets, wakeup, dispatcher, self._sender, authenticated)
 
+    def join_fleet(self, supervisor: str, name: str) -> None:
+        """Do what the supervisor at an endpoint says; the service must have partitions."""
+        service = self._service
+        assert service.partitions is not None
+        self._member = Member(
+            service.engine.hand_over(),
+            service.partitions,
+            service.checkpointer,
+            ControlLink(supervisor, name, self._wakeup.nudge),
+            name,
+        )
+        self._resources.callback(self._member.close)
+        self._member.introduce(self.endpoints)
+
     @property
     def loop(self) -> str:
         """Name of the loop that serves: "native" or "python"."""
@@ -223,6 +240,8 @@ class Worker:
         service.turned = time.monotonic()
         subscribed = self._counters[layout.SUBSCRIPTIONS] > 0
         dispatcher.send_reloaded(service.reload(subscribed))
+        if self._member is not None:
+            seconds = min(seconds, self._member.turn())
         if eviction is not None:  # before a commit begins, while streams may be evicted
             seconds = min(seconds, eviction.turn(subscribed))
         for publication in service.events():

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from streamlstm.convert.common.weights import Weights
-from streamlstm.convert.torch.arithmetic import absolute, add, scale
-from streamlstm.convert.torch.chain import read_output
-from streamlstm.convert.torch.layers import TorchLayer
-from streamlstm.convert.torch.signals import (
+from streamlstm.convert.labels.arithmetic import absolute, add, scale
+from streamlstm.convert.labels.chain import read_output
+from streamlstm.convert.labels.layers import TorchLayer
+from streamlstm.convert.labels.signals import (
     CONSTANT,
     Labels,
     Signal,

@@ -9,8 +9,8 @@ from torch import nn
 
 from ...errors import ConvertError
 from ..common.weights import Float64Array
+from ..labels.signals import Signals
 from .forms import BATCH_OF_ONE, Form, quiet_copy
-from .signals import Signals
 from .values import Values, tensors_in
 
 

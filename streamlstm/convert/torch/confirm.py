@@ -12,9 +12,9 @@ from ...backends.reference import ReferenceBackend
 from ...errors import ConvertError
 from ...network.model import Model
 from ..common.weights import Float64Array
-from .chain import Output
+from ..labels.chain import Output
+from ..labels.layers import TorchLayer, assemble
 from .forms import STEPS, Form, draw, quiet_copy
-from .layers import TorchLayer, assemble
 
 _SCALES = (1.0, 0.05, 20.0, 400.0)  # of the numbers on which both are compared
 _TOLERANCE = 1e-4  # of the largest value: weights are float32 here

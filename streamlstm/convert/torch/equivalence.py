@@ -12,6 +12,9 @@ from ...errors import ConvertError
 from ...network.activations import parse_activation
 from ..common.builder import ModelBuilder
 from ..common.weights import Float64Array
+from ..labels.chain import Residual, read_output
+from ..labels.layers import InitialState, TorchLayer, assemble, make_weights, to_array
+from ..labels.signals import Signals, StreamsMixedError
 from .calls import (
     CallError,
     check_layout,
@@ -21,13 +24,10 @@ from .calls import (
     names_in,
     other_outputs,
 )
-from .chain import Residual, read_output
 from .confirm import COMPARED as COMPARED
 from .confirm import Found, confirm
 from .forms import BATCH_OF_ONE, STEPS, STREAMS, Form, draw, forms, quiet_copy, takes_one
-from .layers import InitialState, TorchLayer, assemble, make_weights, to_array
 from .record import Recorder
-from .signals import Signals, StreamsMixedError
 from .widths import Wanted, build_registered, candidate_widths, rows_needed
 
 NOT_COMPARED = (

@@ -103,7 +103,7 @@ def evaluate_module(
     ConvertError
         If it cannot be called with a series.
     """
-    from .chain import read_output
+    from ..labels.chain import read_output
     from .equivalence import find, record
     from .forms import STREAMS
     from .widths import Wanted

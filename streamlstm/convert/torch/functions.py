@@ -11,7 +11,7 @@ from ...errors import ConvertError
 from ...kernels.reference import activate
 from ...network.activations import parse_activation
 from ..common.weights import Float64Array
-from .layers import Affine, TorchLayer, make_weights
+from ..labels.layers import Affine, TorchLayer, make_weights
 from .modules import read_module
 
 

@@ -8,8 +8,8 @@ from ...errors import ConvertError
 from ...files import check_path
 from ...network.model import Model
 from ..common.beside import notes_on
+from ..labels.layers import InitialState, assemble
 from .file import find_state_dict, read_torch
-from .layers import InitialState, assemble
 from .state_dict import layers_of_state_dict, read_both_ways
 
 _UNSEEN = (
@@ -115,7 +115,7 @@ def from_torch(
             "from_torch: expected a torch.nn.Module, its state dict or the path of a saved state "
             f"dict, got {type(source).__name__}."
         )
-    from .chain import Residual
+    from ..labels.chain import Residual
     from .equivalence import convert_module
     from .program import convert_program, is_program
     from .widths import Wanted

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from ...errors import ConvertError
+from ..labels.layers import TorchLayer, make_weights, to_array
+from ..labels.sequences import as_sequence
+from ..labels.signals import Labels, Signal, StreamsMixedError
 from .attention import multi_head
-from .layers import TorchLayer, make_weights, to_array
 from .modules import read_module
-from .sequences import as_sequence
-from .signals import Labels, Signal, StreamsMixedError
 from .values import Values
 
 

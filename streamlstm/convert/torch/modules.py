@@ -8,7 +8,7 @@ from torch import nn
 
 from ...errors import ConvertError
 from ...network.activations import WITHOUT_PARAMETERS, name_activation
-from .layers import Affine, TorchLayer, make_weights
+from ..labels.layers import Affine, TorchLayer, make_weights
 from .state_dict import INITIAL_C, INITIAL_H, QUANTIZED, assign_initial_state
 
 Steps = Sequence[str | Affine]

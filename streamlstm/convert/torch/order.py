@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...errors import ConvertError
-from .recurrent import WEIGHT_NAME as RECURRENT_WEIGHT
+from ..labels.recurrent import WEIGHT_NAME as RECURRENT_WEIGHT
 
 _MAX_LAYERS = 12  # above it not all orders are tried
 _NUMBER = re.compile(r"(.*?)(\d+)")

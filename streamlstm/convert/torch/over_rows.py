@@ -7,11 +7,12 @@ import numpy as np
 import torch
 
 from ...errors import ConvertError
-from ...network.layers import Conv1D, Pool, SoftmaxOverRows
+from ...network.layers import Conv1D, Pool
 from ..common.weights import Float64Array
-from .layers import to_array
-from .sequences import padding_of, whole_sequence
-from .signals import CONSTANT, Labels
+from ..labels.layers import to_array
+from ..labels.over_rows import are_rows, convolved, pooled, reduced
+from ..labels.sequences import padding_of
+from ..labels.signals import CONSTANT, Labels
 from .values import Value, Values
 
 
@@ -30,24 +31,20 @@ def convolve(values: Values, given: dict[str, Any]) -> Labels:
     elif padding != "valid":
         left = right = _single(padding)
     labels = values.labels(x)
-    rows = np.moveaxis(labels if labels.ndim == 3 else labels[None], 2, 0)
-    numbers = np.moveaxis(_numbers(x if x.dim() == 3 else x[None]), 2, 0)
-    before, behind = padding_of(numbers, rows), padding_of(numbers[::-1], rows[::-1])
-    rows = rows[before : len(rows) - behind]
-    source, streams = whole_sequence(values, rows, name)
-    layer = Conv1D(F, O, k, stride, dilation, left + before, right + behind)
-    if not values.signals.windowed and layer.rows_of(source.rows) < source.rows:
-        raise ConvertError(
-            f"{values.where} is a convolution over {k} steps at once, a window: say of how many "
-            "rows it is (window=T)"
-        )
+    batched = labels.ndim == 3
+    rows = np.moveaxis(labels if batched else labels[None], 2, 0)
+    numbers = np.moveaxis(_numbers(x if batched else x[None]), 2, 0)
+    beside = padding_of(numbers, rows), padding_of(numbers[::-1], rows[::-1])
     bias = given.get("bias")
     shift = np.zeros(O) if bias is None else to_array(bias, f"{name}.bias")
-    arrays = {"weight": np.ascontiguousarray(matrix), "bias": shift}
-    made = values.signals.over_rows(source, layer, name, arrays)
-    positions = streams[:, None] * made.rows + np.arange(made.rows)
-    found = values.signals.labels(made, positions).swapaxes(1, 2)
-    return found if labels.ndim == 3 else found[0]
+    found = convolved(
+        values,
+        labels if batched else labels[None],
+        lambda first, last: Conv1D(F, O, k, stride, dilation, left + first, right + last),
+        {"weight": np.ascontiguousarray(matrix), "bias": shift},
+        beside,
+    )
+    return found if batched else found[0]
 
 
 def full_weight(weight: Any, groups: int) -> Any:
@@ -74,42 +71,15 @@ def is_over_rows(values: Values, x: Any, dim: Any) -> bool:
     """Return whether an axis of a tensor is the steps of a window."""
     if isinstance(dim, tuple | list) and len(dim) == 1:
         dim = dim[0]
-    if not isinstance(dim, int) or not values.signals.windowed:
-        return False
-    found = values.signals.locate(np.moveaxis(values.labels(x), dim, 0))
-    if (found.signal < 0).any():
-        return False
-    return bool((found.signal == found.signal[0]).all() and (found.value == found.value[0]).all())
+    return isinstance(dim, int) and are_rows(values, values.labels(x), dim)
 
 
 def pool_all(values: Values, given: dict[str, Any], function: str) -> Labels:
     """Follow a mean or maximum over all steps of [B, T, N] or [B, N, T]."""
     dim = given["dim"]
     dim = dim[0] if isinstance(dim, tuple | list) else dim
-    labels = values.labels(given["input"])
-    rows = np.moveaxis(labels, dim, 0)
-    rows = rows if rows.ndim == 3 else rows[:, None]
-    source, streams = whole_sequence(values, rows, f"{values.where} ({function})")
-    made = values.signals.over_rows(source, Pool(source.width, function), function)
-    found = values.signals.labels(made, streams)
-    found = found if labels.ndim == 3 else found[0]
-    return np.expand_dims(found, dim) if given.get("keepdim") else found
-
-
-def softmax_over_rows(values: Values, labels: Labels, dim: int) -> Labels:
-    """Follow a softmax over all steps of [B, T, N], [B, N, T] or of [B, T], numbers."""
-    rows = np.moveaxis(labels, dim, 0)
-    flat = rows.ndim == 2
-    if flat:
-        stream, _ = values.signals.steps_of(values.signals.locate(rows))
-        rows = rows[:, :, None] if (stream != stream[:, :1]).any() else rows[:, None]
-        batched = rows.shape[2] == 1
-    source, streams = whole_sequence(values, rows, f"{values.where} (softmax)")
-    made = values.signals.over_rows(source, SoftmaxOverRows(source.width), "softmax")
-    found = values.signals.labels(made, streams * made.rows + np.arange(made.rows)[:, None])
-    if flat:
-        found = found[:, :, 0] if batched else found[:, 0]
-    return np.moveaxis(found, 0, dim)
+    keep = bool(given.get("keepdim"))
+    return reduced(values, values.labels(given["input"]), dim, function, keep)
 
 
 def _maximum(values: Values, args: Any, kwargs: Any, given: Any) -> list[Value] | None:
@@ -135,18 +105,17 @@ def _pooling(function: str) -> Callable[[Values, Any, Any, Any], list[Value]]:
         padding = _single(options.get("padding", 0))
         counted = function == "mean" and bool(options.get("count_include_pad", True))
         counted = counted and padding > 0
-        return [Value(_pool(values, options["input"], name, size, stride, padding, counted))]
+        return [Value(_pool(values, options["input"], size, stride, padding, counted))]
 
     def _pool(
-        values: Values, x: Any, name: str, size: int, stride: int, padding: int, counted: bool
+        values: Values, x: Any, size: int, stride: int, padding: int, counted: bool
     ) -> Labels:
         labels = values.labels(x)
-        rows = np.moveaxis(labels if labels.ndim == 3 else labels[None], 2, 0)
-        source, streams = whole_sequence(values, rows, name)
-        layer = Pool(source.width, function, size, stride, padding, padding, counted)
-        made = values.signals.over_rows(source, layer, name)
-        positions = streams[:, None] * made.rows + np.arange(made.rows)
-        found = values.signals.labels(made, positions).swapaxes(1, 2)
+
+        def make(width: int, *_: int) -> Pool:
+            return Pool(width, function, size, stride, padding, padding, counted)
+
+        found = pooled(values, labels if labels.ndim == 3 else labels[None], make, (0, 0))
         return found if labels.ndim == 3 else found[0]
 
     return follow

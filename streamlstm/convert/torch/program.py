@@ -10,11 +10,11 @@ from ...errors import ConvertError
 from ..common.builder import ModelBuilder
 from ..common.frameworks import first_line
 from ..common.weights import Float64Array
-from .chain import Residual
+from ..labels.chain import Residual
+from ..labels.layers import InitialState
 from .equivalence import COMPARED, convert_module, find
 from .exported_graph import is_operation, open_graph
 from .forms import STEPS, draw
-from .layers import InitialState
 from .operation_error import OperationError
 from .program_module import ProgramModule
 from .values import tensors_in

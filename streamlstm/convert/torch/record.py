@@ -17,10 +17,10 @@ from torch.overrides import TorchFunctionMode
 
 from ...errors import ConvertError
 from ..common.frameworks import first_line
+from ..labels.signals import Labels, Signals
 from . import functions
 from .layer_calls import LAYERS, Call
 from .reasons import reason
-from .signals import Labels, Signals
 from .tensor_functions import interpret
 from .values import Value, Values, tensors_in
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from ...errors import ConvertError
 from ..common.weights import Weights
-from .layers import TorchLayer, make_weights, to_array
+from ..labels.layers import TorchLayer, make_weights, to_array
+from ..labels.recurrent import WEIGHT_NAME as RECURRENT_WEIGHT
 from .order import restore_order
-from .recurrent import WEIGHT_NAME as RECURRENT_WEIGHT
 
 # Usual names of a trained initial state, registered beside the recurrent module.
 INITIAL_H = (

@@ -7,16 +7,18 @@ import numpy as np
 import torch
 
 from ...errors import ConvertError
+from ..labels.arithmetic import absolute, add, scale
+from ..labels.attention import shares_of
+from ..labels.forks import multiply
+from ..labels.layers import TorchLayer, make_weights, to_array
+from ..labels.over_rows import softmax_over_rows
+from ..labels.sequences import without_rest
+from ..labels.signals import Labels, apply_single
 from . import functions
-from .arithmetic import absolute, add, scale
-from .attention import matmul, scaled_dot_product, shares_of
-from .forks import multiply
+from .attention import matmul, scaled_dot_product
 from .layer_calls import add_batch_norm, add_embedding, add_layer_norm, add_linear
-from .layers import TorchLayer, make_weights, to_array
 from .modules import read_module
-from .over_rows import POOLING, convolve, full_weight, is_over_rows, pool_all, softmax_over_rows
-from .sequences import without_rest
-from .signals import Labels, apply_single
+from .over_rows import POOLING, convolve, full_weight, is_over_rows, pool_all
 from .values import Value, Values, tensors_in
 
 _NAMES = {

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from ...errors import ConvertError
-from .signals import CONSTANT, Labels, Signal, Signals
+from ..labels.followed import Followed
+from ..labels.signals import CONSTANT, Labels, Signal, Signals
 
 
 @dataclass
@@ -42,7 +43,7 @@ def tensors_in(value: Any) -> Iterator[torch.Tensor]:
             yield from tensors_in(inner)
 
 
-class Values:
+class Values(Followed):
     """The tensors that depend on the input; all others are constants.
 
     Parameters
@@ -57,23 +58,12 @@ class Values:
         Names of the modules whose ``forward`` runs, the innermost last.
     runs : dict
         By source and module, the signals of the states of each run of a recurrent layer.
-    scores, shares : dict
-        Of each signal of attention scores its queries and keys; of each softmax of one these, and
-        the factor of the scores.
     """
 
     def __init__(self, signals: Signals, name: str) -> None:
-        self.signals = signals
-        self.path = [name]
+        super().__init__(signals, [name])
         self.runs: dict[tuple[int, int], list[list[list[Signal]]]] = {}
-        self.scores: dict[Signal, tuple[Signal, Signal]] = {}
-        self.shares: dict[Signal, tuple[Signal, Signal, float]] = {}
         self._known: dict[int, tuple[torch.Tensor, Value]] = {}  # the tensor keeps its id in use
-
-    @property
-    def where(self) -> str:
-        """Name of the module whose ``forward`` runs."""
-        return self.path[-1]
 
     def get(self, tensor: Any) -> Value | None:
         """Return what a tensor holds; None for a constant."""

@@ -9,8 +9,8 @@ from torch import nn
 
 from ...errors import ConvertError
 from ..common.builder import ModelBuilder
+from ..labels.layers import InitialState, assemble
 from .forms import STREAMS, quiet_copy
-from .layers import InitialState, assemble
 from .modules import check_dimensions, layers_of_module
 
 _WIDTHS = 8  # numbers of features that are tried

@@ -10,11 +10,11 @@ from ...errors import ConvertError
 from ...network.layers import Conv1D, Repeat, Reverse
 from .signals import Labels, Signal, Signals
 
-if TYPE_CHECKING:  # it imports PyTorch, without which labels can be followed
-    from .values import Values
+if TYPE_CHECKING:  # it imports the signals
+    from .followed import Followed
 
 
-def as_sequence(values: Values, labels: Labels, name: str) -> tuple[Signal, Labels]:
+def as_sequence(values: Followed, labels: Labels, name: str) -> tuple[Signal, Labels]:
     """Return the signal of a sequence with labels[rows, B, N], and its positions[rows, B].
 
     Of a window, rows in reverse order are a layer, and so is a repeated last row, or rows without
@@ -90,7 +90,7 @@ def _padded(layer: Conv1D, left: int, right: int) -> Conv1D:
     return Conv1D(F, O, k, layer.stride, layer.dilation, left, right)
 
 
-def whole_sequence(values: Values, labels: Labels, name: str) -> tuple[Signal, Labels]:
+def whole_sequence(values: Followed, labels: Labels, name: str) -> tuple[Signal, Labels]:
     """Return the signal of all rows of a sequence with labels[rows, B, N], and the streams[B]."""
     source, positions = as_sequence(values, labels, name)
     stream, step = np.divmod(positions, source.rows)

@@ -1,0 +1,1 @@
+"""What each number of a network comes from: operations followed on labels, without a framework."""
