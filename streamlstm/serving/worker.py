@@ -20,6 +20,7 @@ from .access.authenticator import Authenticator
 from .access.curve_server import CurveServer
 from .compiled_loop import CompiledLoop
 from .connections import Connections, connection_limit
+from .control_link import ControlLink
 from .dispatcher import Dispatcher
 from .libzmq import find_functions
 from .member import Member
@@ -210,12 +211,11 @@ class Worker:
         service = self._service
         assert service.partitions is not None
         self._member = Member(
-            service.engine,
+            service.engine.hand_over(),
             service.partitions,
             service.checkpointer,
-            supervisor,
+            ControlLink(supervisor, name, self._wakeup.nudge),
             name,
-            self._wakeup.nudge,
         )
         self._resources.callback(self._member.close)
         self._member.introduce(self.endpoints)
