@@ -75,12 +75,14 @@ def next_shift(
     for name in leaving:
         if owned.get(name):
             return Shift(name, least, list(owned[name])[-at_once:])
-    most = max(staying, key=have.__getitem__)
-    difference = have[most] - have[least]
-    if difference <= tolerance / len(staying):
-        return None
-    chosen = _fitting(list(owned[most]), weight, difference / 2, at_once)
-    return Shift(most, least, chosen) if chosen else None
+    for most in sorted(staying, key=have.__getitem__, reverse=True):
+        difference = have[most] - have[least]
+        if difference <= tolerance / len(staying):
+            return None
+        # Nothing of the first one fits if it is busy with a single partition.
+        if chosen := _fitting(list(owned[most]), weight, difference / 2, at_once):
+            return Shift(most, least, chosen)
+    return None
 
 
 def _fitting(mine: list[int], weight: NDArray[np.float64], room: float, at_once: int) -> list[int]:

@@ -6,7 +6,6 @@ from typing import Annotated
 from typer import Argument, BadParameter, Context, Exit, Option
 
 from .options import FILE
-from .passed_on import check_passed_on
 
 
 def serve(
@@ -50,6 +49,7 @@ def serve(
     from streamlstm.fleet.supervisor import Supervisor
 
     from ..console import err
+    from .passed_on import check_passed_on
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     arguments = [*([model] if model is not None else []), *context.args]
