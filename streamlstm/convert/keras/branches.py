@@ -3,10 +3,10 @@
 from ...errors import ConvertError
 from ...network.layers import Last
 from ..common.error_context import layer_errors
+from . import padding, rows
 from .context import Context
 from .network import KerasLayer
-from .padding import settle
-from .unsupported import reason
+from .unsupported import reason, way_around
 
 # What a function of Keras 2 in a graph is called, and the layer that does the same.
 _FUNCTIONS = {
@@ -70,9 +70,11 @@ def _branch(context: Context, layers: list[KerasLayer]) -> Context:
     """Return the context behind the layers of a branch."""
     inner = context.branch()
     for layer in layers:
-        with layer_errors(layer.where):
+        alone = not (context.builder.layers or inner.builder.layers)
+        with layer_errors(layer.where, "" if alone else way_around(layer, first=False)):
             context.add(inner, layer)
-    settle(inner, "the end of a branch")
+    padding.settle(inner, "the end of a branch")
+    rows.settle(inner)
     return inner
 
 

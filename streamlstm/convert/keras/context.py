@@ -9,6 +9,7 @@ from .activations import read_activation
 from .concatenate import ANNOTATION, EmbeddingConcat
 from .config import input_shape
 from .file import KerasFile
+from .inputs import InputPart
 from .network import KerasLayer, Network
 from .weights import FileWeights
 
@@ -64,6 +65,13 @@ class Context:
         Rows of zeros before and behind the sequence, which the next layer gets.
     one_query : bool
         Whether the first of the branches that were joined last has one row, and others more.
+    part : InputPart or None
+        The input that came in last, where there are several.
+    embeds : bool
+        Whether the input is a category, which an embedding takes first.
+    numbers : KerasLayer or None
+        What has made numbers of rows, without an axis for features, [batch, rows]: to an embedding
+        they are rows, to all other layers features.
     add : callable
         Appends a layer, ``add(context, layer)``.
     """
@@ -86,6 +94,9 @@ class Context:
         self.decoded = False
         self.padding = (0, 0)
         self.one_query = False
+        self.part: InputPart | None = None
+        self.embeds = embeds
+        self.numbers: KerasLayer | None = None
         self.final = network.layers[-1]
         concats = [
             layer.config[ANNOTATION] for layer in network.all_layers if ANNOTATION in layer.config
@@ -101,10 +112,12 @@ class Context:
                 raise ConvertError(
                     f"{file.name}: expected input (batch, time, features), got {tuple(shape)}."
                 )
-        self.builder = ModelBuilder(1 + self.numbers if embeds else shape[-1] if shape else None)
+        self.builder = ModelBuilder(
+            1 + self.count_of_numbers if embeds else shape[-1] if shape else None
+        )
 
     @property
-    def numbers(self) -> int:
+    def count_of_numbers(self) -> int:
         """Count of numeric features beside the category."""
         return self.concat.numbers if self.concat else 0
 
