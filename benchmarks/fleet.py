@@ -137,7 +137,9 @@ class _Feeders:
         before = self._seconds()
         own, start = time.process_time(), time.perf_counter()
         with ThreadPoolExecutor(len(self._feeds)) as pool:
-            asked = list(pool.map(lambda feed: load.throughput(*feed, TURN), self._feeds))
+            asked = list(
+                pool.map(lambda feed: load.throughput(feed[0], feed[1], TURN), self._feeds)
+            )
         elapsed = time.perf_counter() - start
         generator = time.process_time() - own
         taken = sum(b - a for a, b in zip(before, self._seconds(), strict=True))

@@ -165,7 +165,9 @@ class Load:
                     heapq.heappush(later, (now + 0.001, stream))
             for socket, _ in self._poller.poll(1 if due else 0):
                 for reply in _received(socket):
-                    stream = reply.stream  # type: ignore[union-attr]
+                    assert isinstance(reply, wire.Prediction | wire.Error), reply
+                    assert isinstance(reply.stream, int)
+                    stream = reply.stream
                     wait = self._read(reply)
                     now = perf_counter() - start
                     if wait is not None:
@@ -178,11 +180,10 @@ class Load:
                         heapq.heappush(later, (now, stream))
         return answers
 
-    def _read(self, reply: wire.Reply) -> float | None:
+    def _read(self, reply: wire.Prediction | wire.Error) -> float | None:
         """Return None if the observation is applied, else the seconds after which to send it."""
         if isinstance(reply, wire.Prediction):
             return None
-        assert isinstance(reply, wire.Error), reply
         if reply.code == "duplicate":
             return None
         if reply.code == "busy":
