@@ -69,9 +69,8 @@ def kind_of(layer: KerasLayer) -> str:
 def _branch(context: Context, layers: list[KerasLayer]) -> Context:
     """Return the context behind the layers of a branch."""
     inner = context.branch()
-    for layer in layers:
-        alone = not (context.builder.layers or inner.builder.layers)
-        with layer_errors(layer.where, "" if alone else way_around(layer, first=False)):
+    for n, layer in enumerate(layers):
+        with layer_errors(layer.where, way_around(layers, n)):
             context.add(inner, layer)
     padding.settle(inner, "the end of a branch")
     rows.settle(inner)
@@ -95,4 +94,7 @@ def _check_axis(parts: list[Context], layer: KerasLayer) -> None:
     """Check that features are concatenated, not steps."""
     axis = layer.config.get("axis", -1)
     if axis != -1 and axis != (1 if all(part.time == 0 for part in parts) else 2):
-        raise ConvertError(f"{layer.where}: expected axis -1, the features, got {axis}.")
+        raise ConvertError(
+            f"{layer.where}: expected axis -1, the features, got {axis}: no layer here puts rows "
+            "behind rows."
+        )

@@ -107,8 +107,10 @@ def _convert(file: KerasFile, network: Network, options: dict[str, Any]) -> Mode
         )
     window = options.get("window")
     context = Context(file, network, _add, window if isinstance(window, int) else None)
-    for layer in network.layers:
-        with layer_errors(layer.where, way_around(layer, not context.builder.layers)):
+    for n, layer in enumerate(network.layers):
+        with layer_errors(
+            layer.where, way_around(network.layers, n, str(file.config["class_name"]))
+        ):
             _add(context, layer)
     padding.settle(context, "the output")
     rows.settle(context)

@@ -1,5 +1,9 @@
 """Layers of Keras that are not supported, why, and how the others are brought."""
 
+from collections.abc import Sequence
+from typing import Any
+
+from .graph import LAST
 from .network import KerasLayer
 
 _ATTENTION = (
@@ -11,7 +15,8 @@ _MORE_ROWS = "it makes several rows of one; RepeatVector does that at the end of
 _GRAPH = "it joins branches, and only Add, Subtract, Average, Multiply and Concatenate can be"
 _CODE = "it is Python code, which is never run"
 _FACTOR = (
-    f"{_CODE}; if it multiplies the answer, give its factor as --output-scale (output_scaling=)"
+    f"{_CODE}. A factor of the inputs or of the answer is given as --input-scale or --output-scale "
+    "(input_scaling=, output_scaling=)"
 )
 _GROUPS = "it normalises by mean and variance of what it is given, over groups of features and rows"
 
@@ -22,7 +27,8 @@ REASONS = {
     "GroupNormalization": _GROUPS,
     "UnitNormalization": "it divides by the length of a vector, and no layer here does",
     "RMSNormalization": "it divides by the root of the mean square, and no layer here does",
-    "SpectralNormalization": "it changes the weights of a layer while it is trained: save that",
+    "SpectralNormalization": "it changes the weights of the layer inside: save a network with that "
+    "layer alone",
     **dict.fromkeys(("GroupedQueryAttention", "GroupQueryAttention"), _ATTENTION),
     **dict.fromkeys(("Conv2D", "Conv3D", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"), _AXES),
     **dict.fromkeys(("Conv1DTranspose", "LocallyConnected1D"), _LOCAL),
@@ -31,31 +37,54 @@ REASONS = {
     **dict.fromkeys(("Maximum", "Minimum", "Merge"), _GRAPH),
 }
 _BEFORE = (
-    "What comes before it can be brought by itself, keras.Model(net.input, "
-    "net.get_layer({name!r}).input).save('part.keras'), and the rest be computed in your program."
+    "What comes before it can be brought by itself, keras.Model(net.inputs, "
+    "net.get_layer({0!r}).output).save('part.keras'), and the rest be computed in your own program."
 )
 _BEHIND = (
-    "What comes behind it can be brought by itself, keras.Model(net.get_layer({name!r}).output, "
-    "net.output).save('rest.keras'), to which your program gives what it computes."
+    "What comes behind it can be brought by itself, keras.Model(net.get_layer({0!r}).input, "
+    "net.outputs).save('rest.keras'), to which your own program gives what it computes."
+)
+_IN_A_ROW = (
+    "What comes behind it can be brought by itself, keras.Sequential([keras.Input("
+    "net.get_layer({0!r}).input.shape[1:]), *net.layers[{1}:]]).save('rest.keras'), to which your "
+    "own program gives what it computes."
 )
 _JOINED = (
-    "Each thing that it joins can be brought by itself, keras.Model(net.input, "
-    "net.get_layer({name!r}).input[0]).save('part.keras'), and be joined in your program."
+    "What it joins can be brought by itself, such as keras.Model(net.inputs, "
+    "net.get_layer({0!r}).output).save('part.keras'), and be joined in your own program."
 )
 
 
-def way_around(layer: KerasLayer, first: bool) -> str:
-    """Return how the rest of a network can be brought, as a sentence.
+def way_around(layers: Sequence[KerasLayer], n: int, kind: str = "") -> str:
+    """Return how the rest of a network can be brought, as a sentence; empty if nothing is left.
 
     Parameters
     ----------
-    layer : KerasLayer
-        What cannot be.
-    first : bool
-        Whether nothing comes before it.
+    layers : sequence of KerasLayer
+        The network, or a branch of it.
+    n : int
+        Number of the layer that cannot be.
+    kind : str
+        Sequential, or another class of network; empty for a branch.
     """
-    text = _JOINED if layer.branches else _BEHIND if first else _BEFORE
-    return text.format(name=layer.group)
+    layer = layers[n]
+    joined = [branch[-1].group for branch in layer.branches if branch and _has_name(branch[-1])]
+    before = [other.group for other in layers[:n] if _has_name(other)]
+    behind: list[Any] = [
+        other.group for other in layers[n + 1 :] if _has_name(other) and not other.branches
+    ]
+    if kind == "Sequential" and behind:
+        groups = dict.fromkeys(other.group for other in layers if other.kind != "InputLayer")
+        behind = [behind[0], list(groups).index(behind[0])]
+    rest = _IN_A_ROW if kind == "Sequential" else _BEHIND
+    ways = ((_JOINED, joined[:1]), (_BEFORE, before[-1:]), (rest, behind[:2] if kind else []))
+    found = [text.format(*names) for text, names in ways if names and names[0] != layer.group]
+    return found[0] if found else ""
+
+
+def _has_name(layer: KerasLayer) -> bool:
+    """Tell whether get_layer finds a layer; no function of a graph, and nothing of ours."""
+    return not layer.function and layer.kind not in ("InputLayer", LAST)
 
 
 def reason(kind: str) -> str:
