@@ -135,7 +135,7 @@ class Supervisor:
         for descriptor in ends:
             poller.register(descriptor, zmq.POLLIN)
         left = max(self._next_tick - time.monotonic(), 0)
-        for source, _ in poller.poll(1000 * left):
+        for source, _ in poller.poll(int(1000 * left) + 1):
             if source is self._socket:
                 self._receive()
             elif source == self._wakeup.fileno():

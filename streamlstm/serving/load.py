@@ -74,7 +74,8 @@ class Load(NamedTuple):
     def from_fields(cls, fields: list[Any]) -> Load:
         """Read what :meth:`to_fields` returned."""
         *numbers, latency, partitions = fields
-        return cls(*numbers, np.frombuffer(latency, "<i8"), np.frombuffer(partitions, "<u4"))
+        arrays = np.frombuffer(latency, "<i8"), np.frombuffer(partitions, "<u4")
+        return cls._make([*numbers, *arrays])
 
 
 class Rate(NamedTuple):
