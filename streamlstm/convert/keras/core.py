@@ -82,8 +82,9 @@ def prelu(context: Context, layer: KerasLayer) -> None:
     weights.finish()
     if alpha.size not in (1, alpha.shape[-1] if alpha.ndim else 1):
         raise ConvertError(
-            f"{layer.where}: has an alpha for every step, shape {alpha.shape}; expected "
-            "shared_axes=[1]."
+            f"{layer.where}: has an alpha for every step, shape {alpha.shape}, and a layer here "
+            "has "
+            "one for all steps, as trained with shared_axes=[1]."
         )
     add_prelu(context.builder, alpha, layer.where)
 
@@ -176,8 +177,8 @@ def reshape(context: Context, layer: KerasLayer) -> None:
         time = len(sizes) - 1 if one else time
     if not fits:
         raise ConvertError(
-            f"{layer.where} is refused: it mixes steps with features, and a stream has one step "
-            "at a time."
+            f"{layer.where} is refused: it makes {target} of {context.time} rows of "
+            f"{width}, and no layer here does."
         )
     context.time = time
 
