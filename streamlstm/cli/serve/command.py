@@ -10,7 +10,9 @@ from .model import check_served, load_served
 
 if TYPE_CHECKING:
     from streamlstm.serving.access.curve_server import CurveServer
+    from streamlstm.serving.commits import SharedCommits
     from streamlstm.serving.service import Service
+    from streamlstm.serving.stores.open import Membership
     from streamlstm.serving.worker import Worker
 
 
@@ -171,6 +173,7 @@ def serve(
     ] = False,
     fleet: Annotated[str | None, Option(hidden=True)] = None,
     fleet_name: Annotated[str, Option(hidden=True)] = "",
+    fleet_epoch: Annotated[int | None, Option(hidden=True)] = None,
     other_model: Annotated[
         str,
         Option(
@@ -250,19 +253,23 @@ def serve(
             compile_for(network, weights, threads, also)
     limits = Limits(max_rate, max_streams_per_client)
     engine = Engine(network, capacity, backend, threads, weights)
+    member = None if fleet_epoch is None else Membership(fleet_name, fleet_epoch)
     with (
         checkpointing(
-            engine, store, commit_ms / 1000, preload, when_full, other_model, take_over
+            engine, store, commit_ms / 1000, preload, when_full, other_model, take_over, member
         ) as checkpointer,
         Worker(
             service := Service(
                 engine,
                 max_message_bytes,
                 checkpointer,
+                SharedCommits(checkpointer) if checkpointer and checkpointer.shared else None,
                 limits=limits,
                 eviction=make_eviction(engine, checkpointer, when_full, idle_ttl),
                 model_file=file,
-                partitions=None if fleet is None else Partitions(),
+                partitions=None
+                if fleet is None
+                else Partitions(checkpointer.shared if checkpointer else None),
             ),
             router,
             pull,
