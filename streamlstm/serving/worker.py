@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, ExitStack
 
 import zmq
 
-from .. import wire
+from .. import __version__, wire
 from ..engine.forks import fork_error, tell_in_child
 from ..errors import BadValueError, ForkError
 from .access.authenticator import Authenticator
@@ -22,6 +22,7 @@ from .compiled_loop import CompiledLoop
 from .connections import Connections, connection_limit
 from .control_link import ControlLink
 from .dispatcher import Dispatcher
+from .fleet_reload import FleetReload
 from .libzmq import find_functions
 from .load import Load
 from .member import Member
@@ -162,6 +163,7 @@ class Worker:
             self._resources = resources.pop_all()
         self._forked: ForkError | None = None
         self._member: Member | None = None
+        self._fleet_reload: FleetReload | None = None
         self._reported = 0.0  # when its supervisor was told what this worker does
         tell_in_child(self)
 
@@ -221,7 +223,9 @@ class Worker:
             name,
         )
         self._resources.callback(self._member.close)
-        self._member.introduce(self.endpoints)
+        self._fleet_reload = FleetReload(service.reloader, self._member.tell_reload)
+        self._member.also(self._fleet_reload.commands)
+        self._member.introduce(self.endpoints, [service.engine.model.fingerprint, __version__])
 
     @property
     def loop(self) -> str:
@@ -242,9 +246,10 @@ class Worker:
         checkpointer, eviction = service.checkpointer, service.eviction
         service.turned = time.monotonic()
         subscribed = self._counters[layout.SUBSCRIPTIONS] > 0
-        dispatcher.send_reloaded(service.reload(subscribed))
-        if self._member is not None:
+        dispatcher.send_reloaded(reloaded := service.reload(subscribed))
+        if self._member is not None and self._fleet_reload is not None:
             seconds = min(seconds, self._member.turn())
+            self._fleet_reload.turn(reloaded)
             if service.turned >= self._reported + REPORT_SECONDS:
                 self._reported = service.turned
                 self._member.report(Load.of(service).to_fields())
