@@ -211,8 +211,11 @@ class Worker:
             _LOG.info("serving with the loop in Python: %s", reason)
         return PythonLoop(service, sockets, wakeup, dispatcher, self._sender, authenticated)
 
-    def join_fleet(self, supervisor: str, name: str) -> None:
-        """Do what the supervisor at an endpoint says; the service must have partitions."""
+    def join_fleet(self, supervisor: str, name: str, metrics: str = "") -> None:
+        """Do what the supervisor at an endpoint says; the service must have partitions.
+
+        ``metrics`` is the URL at which this worker serves its own.
+        """
         service = self._service
         assert service.partitions is not None
         self._member = Member(
@@ -225,7 +228,8 @@ class Worker:
         self._resources.callback(self._member.close)
         self._fleet_reload = FleetReload(service.reloader, self._member.tell_reload)
         self._member.also(self._fleet_reload.commands)
-        self._member.introduce(self.endpoints, [service.engine.model.fingerprint, __version__])
+        about = [service.engine.model.fingerprint, __version__, metrics]
+        self._member.introduce(self.endpoints, about)
 
     @property
     def loop(self) -> str:
