@@ -226,7 +226,7 @@ class Worker:
             name,
         )
         self._resources.callback(self._member.close)
-        self._fleet_reload = FleetReload(service.reloader, self._member.tell_reload)
+        self._fleet_reload = FleetReload(service, self._member.tell_reload)
         self._member.also(self._fleet_reload.commands)
         about = [service.engine.model.fingerprint, __version__, metrics]
         self._member.introduce(self.endpoints, about)
@@ -254,6 +254,7 @@ class Worker:
         if self._member is not None and self._fleet_reload is not None:
             seconds = min(seconds, self._member.turn())
             self._fleet_reload.turn(reloaded)
+            dispatcher.send_reloaded(self._fleet_reload.refusal())
             if service.turned >= self._reported + REPORT_SECONDS:
                 self._reported = service.turned
                 self._member.report(Load.of(service).to_fields())
