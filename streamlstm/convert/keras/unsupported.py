@@ -1,7 +1,7 @@
 """Layers of Keras that are not supported, and why."""
 
 _ATTENTION = (
-    "of attention layers only Attention and MultiHeadAttention, of dot products, are supported"
+    "of attention layers only Attention, AdditiveAttention and MultiHeadAttention are supported"
 )
 _AXES = "it convolves along another axis than time: a row of a stream has one axis, its features"
 _LOCAL = "of convolutions only Conv1D, SeparableConv1D and DepthwiseConv1D are supported"
@@ -16,13 +16,12 @@ _AT_THE_END = (
 REASONS = {
     "Lambda": _AT_THE_END,
     "TFOpLambda": _CODE,
-    "AdditiveAttention": _ATTENTION,
     **dict.fromkeys(("GroupedQueryAttention", "GroupQueryAttention"), _ATTENTION),
     **dict.fromkeys(("Conv2D", "Conv3D", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"), _AXES),
     **dict.fromkeys(("Conv1DTranspose", "LocallyConnected1D"), _LOCAL),
     "UpSampling1D": _MORE_ROWS,
     **dict.fromkeys(("Add", "Subtract", "Multiply", "Concatenate", "Average"), _GRAPH),
-    **dict.fromkeys(("Maximum", "Minimum", "Merge"), _GRAPH),
+    "Merge": _GRAPH,
 }
 
 
