@@ -19,7 +19,7 @@ from .keras_files import changed_zip, dense, layers_of, legacy, lstm, refused
         ("ConvLSTM1D", "another axis than time"),
         ("Lambda", "Python code"),
         ("GroupedQueryAttention", "only Attention"),
-        ("MyLayer", "the layer is not known"),
+        ("MyLayer", "no layer here computes"),
     ],
 )
 def test_unsupported_layers_are_refused_with_the_reason(
@@ -186,7 +186,7 @@ def test_a_second_output_is_refused_with_the_way(tmp_path: Path) -> None:
 
     message = refused(changed_zip("keras3_functional_zip", tmp_path / "m.keras", config=one_more))
     assert "has the outputs lstm, " in message
-    assert "keras.Model(net.input, net.get_layer('lstm').output)" in message
+    assert "keras.Model(net.inputs, net.get_layer('lstm').output)" in message
 
 
 def test_a_custom_class_is_refused_with_advice(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from ..common.error_context import layer_errors
 from . import padding, rows
 from .context import Context
 from .network import KerasLayer
+from .unsupported import way_around
 
 # What a function of Keras 2 in a graph is called, and the layer that does the same.
 _FUNCTIONS = {
@@ -52,8 +53,8 @@ def kind_of(layer: KerasLayer) -> str:
 def _branch(context: Context, layers: list[KerasLayer]) -> Context:
     """Return the context behind the layers of a branch."""
     inner = context.branch()
-    for layer in layers:
-        with layer_errors(layer.where):
+    for n, layer in enumerate(layers):
+        with layer_errors(layer.where, way_around(layers, n)):
             context.add(inner, layer)
     padding.settle(inner, "the end of a branch")
     rows.settle(inner)

@@ -116,7 +116,11 @@ class Context:
                 self.time = window  # which the caller says
             if rank not in (2, 3):
                 raise ConvertError(
-                    f"{file.name}: expected input (batch, time, features), got {tuple(shape)}."
+                    f"expected input (batch, time, features), got {tuple(shape)}: a row of a "
+                    "stream "
+                    "is one vector. What takes such rows can be brought by itself, "
+                    "keras.Model(net.get_layer(NAME).input, net.outputs).save('rest.keras'), and "
+                    "what comes before the layer NAME be computed in your own program."
                 )
         width = shape[-1] if shape else None
         self.builder = ModelBuilder(1 + self.count_of_numbers if embeds else width)
@@ -154,7 +158,10 @@ class Context:
         axis = layer.config.get("axis", -1)
         axes = list(axis) if isinstance(axis, list | tuple) else [axis]
         if axes not in ([-1], [1 if self.time == 0 else 2]):
-            raise ConvertError(f"{layer.where}: expected axis -1, the features, got {axis}.")
+            raise ConvertError(
+                f"{layer.where}: expected axis -1, the features, got {axis}: it counts the rows of "
+                "a window too, and no layer here normalises these."
+            )
 
 
 def units(layer: KerasLayer) -> int:

@@ -84,8 +84,9 @@ def prelu(context: Context, layer: KerasLayer) -> None:
     weights.finish()
     if alpha.size not in (1, alpha.shape[-1] if alpha.ndim else 1):
         raise ConvertError(
-            f"{layer.where}: has an alpha for every step, shape {alpha.shape}; expected "
-            "shared_axes=[1]."
+            f"{layer.where}: has an alpha for every step, shape {alpha.shape}, and a layer here "
+            "has "
+            "one for all steps, as trained with shared_axes=[1]."
         )
     add_prelu(context.builder, alpha, layer.where)
 
@@ -177,8 +178,8 @@ def reshape(context: Context, layer: KerasLayer) -> None:
         return
     if not fits:
         raise ConvertError(
-            f"{layer.where} is refused: it mixes steps with features, and a stream has one step "
-            "at a time. Of a window of known length (window=T) it may make other rows of its rows."
+            f"{layer.where} is refused: it makes {target} of {context.time} rows of "
+            f"{width}, and no layer here does; of a window of known length (window=T) it may."
         )
     if time == 1 and context.carried:
         rows.alone(context, layer.where)

@@ -1,14 +1,15 @@
 """Conversion of Keras 2 and 3 networks, without Keras."""
 
 from collections.abc import Callable
-from os import PathLike
+from os import PathLike, fspath
 from typing import Any
 
 from ...errors import ConvertError
+from ...files import check_path
 from ...network.layers import Flatten
 from ...network.model import Model
 from ..common.beside import notes_on
-from ..common.error_context import file_errors, layer_errors
+from ..common.error_context import layer_errors, refusals
 from ..common.options import CATEGORIES, merge_options
 from . import (
     additive,
@@ -31,7 +32,7 @@ from .file import KerasFile, read_keras
 from .graph import LAST
 from .inputs import PART
 from .network import KerasLayer, Network, read_network
-from .unsupported import reason
+from .unsupported import reason, way_around
 
 _HANDLERS: dict[str, Callable[[Context, KerasLayer], None]] = {
     "InputLayer": core.input_layer,
@@ -112,8 +113,8 @@ def from_keras(path: str | PathLike[str], **options: Any) -> Model:
     >>> import streamlstm as sl
     >>> model = sl.from_keras("model.keras")  # doctest: +SKIP
     """
-    file = read_keras(path)
-    with file_errors(file.name):
+    with refusals("a network of Keras", fspath(check_path(path, ConvertError, "a Keras file"))):
+        file = read_keras(path)
         return _convert(file, read_network(file), options)
 
 
@@ -124,8 +125,10 @@ def _convert(file: KerasFile, network: Network, options: dict[str, Any]) -> Mode
         )
     window = options.get("window")
     context = Context(file, network, _add, window if isinstance(window, int) else None)
-    for layer in network.layers:
-        with layer_errors(layer.where):
+    for n, layer in enumerate(network.layers):
+        with layer_errors(
+            layer.where, way_around(network.layers, n, str(file.config["class_name"]))
+        ):
             _add(context, layer)
     padding.settle(context, "the output")
     rows.settle(context)
