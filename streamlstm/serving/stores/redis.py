@@ -56,7 +56,7 @@ class RedisStore:
         If it cannot be reached, is owned by another worker, or holds streams of another model.
     """
 
-    kind = "redis"
+    kind, path = "redis", None
     intact = True  # what it has lost is found by a commit or a check
 
     def __init__(
@@ -245,6 +245,10 @@ class RedisStore:
                     return found
                 start = b"(" + keys[-1]  # all were deleted in between
         return []
+
+    def keys(self, prefix: bytes, after: bytes, count: int) -> list[bytes]:
+        """Return the next keys in their order."""
+        return [key for key, _ in self.page(prefix, after, count)]
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield key and record of every stream."""
