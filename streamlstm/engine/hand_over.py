@@ -40,9 +40,9 @@ class HandOver(TableUser):
         return record_size(self._table.rows.shape[1])
 
     @property
-    def capacity(self) -> int:
-        """Maximum number of streams."""
-        return self._table.capacity
+    def limit(self) -> int:
+        """Streams that may be here, for now."""
+        return self._table.limit
 
     @property
     def free_slots(self) -> int:
@@ -53,6 +53,11 @@ class HandOver(TableUser):
     def used_slots(self) -> int:
         """Slots below this one have had a stream."""
         return self._table.used_slots
+
+    def set_limit(self, slots: int) -> None:
+        """Let new streams take so many slots in all; what is here stays."""
+        with self._lock, self._flag:
+            self._table.limit = slots
 
     def find(
         self, wanted: NDArray[np.uint8], first: int, stop: int, most: int
@@ -112,7 +117,7 @@ class HandOver(TableUser):
         fields = data.reshape(count, size)
         with self._lock, self._flag:
             table = self._table
-            if table.free_slots < count:
+            if table.capacity - len(table) < count:  # above the limit for a while, if need be
                 raise CapacityError(
                     f"{count} streams of another worker do not fit beside {len(table)} in "
                     f"{table.capacity} slots; choose a larger capacity."

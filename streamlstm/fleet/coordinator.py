@@ -12,11 +12,12 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import wire
 from ..errors import BadValueError
 from .actions import Action, Say, Spawn, Stop, Tell, Wait
-from .balance import next_move
+from .balance import NARROW, WIDE, next_shift, weights
 from .inheritance import Inheritance
 from .members import Member, Stores
 from .moves import Moves
@@ -39,13 +40,17 @@ class Coordinator:
     members : dict of str to Member
     moves : Moves
         Those under way.
+    weight : float64[PARTITIONS]
+        Of each partition (balance.py).
     """
 
     stores: Stores = Stores.OWN
     owned: Ownership = field(default_factory=Ownership)
     members: dict[str, Member] = field(default_factory=dict)
+    weight: NDArray[np.float64] = field(default_factory=lambda: weights(np.zeros(wire.PARTITIONS)))
     moves: Moves = field(init=False)
     _heirs: Inheritance = field(init=False)
+    _levels: bool = True  # partitions move until workers have nearly as much each
 
     def __post_init__(self) -> None:
         self._begin()
@@ -81,11 +86,19 @@ class Coordinator:
             member.where is not None for member in self.members.values()
         )
 
+    @property
+    def is_settled(self) -> bool:
+        """True when nothing has to move, be copied, start or leave."""
+        leaving = any(member.leaves for member in self.members.values())
+        under_way = leaving or self.moves or self.owned.sources or self._levels
+        return self.is_ready and not under_way
+
     def status(self) -> dict[str, Any]:
         """Return the workers and what they have."""
         counts = self.owned.counts(self.members)
         return {
             "version": self.table.version,
+            "settled": self.is_settled,
             "moving": len(self.moves.partitions),
             "copying": len(self.owned.sources),
             "workers": [
@@ -111,6 +124,7 @@ class Coordinator:
             raise BadValueError(f"workers: expected 1 or more, got {workers}")
         staying = [member for member in self.members.values() if not member.leaves]
         actions: list[Action] = []
+        self._levels = True
         for member in staying[workers:]:
             member.leaves = True
         for member in list(self.members.values()):
@@ -147,12 +161,18 @@ class Coordinator:
             return []
         return self.moves.begin([partition], owner.name, name)
 
+    def weigh(self, loads: NDArray[np.float64]) -> list[Action]:
+        """Note the observations a second of each partition; move some if workers differ much."""
+        self.weight = weights(loads)
+        return self._advance()
+
     # --- what happens to workers ---
 
     def serves(self, where: wire.FleetWorker, pid: int) -> list[Action]:
         """Note that a worker serves."""
         name, member = where.name, self._member(where.name)
         member.where, member.pid, member.new, member.at_home = where, pid, False, True
+        self._levels = True
         self.owned.list_workers(self._places(), self.members)
         own = self._heirs.adopt(
             name, self.owned.of(name)
@@ -276,12 +296,14 @@ class Coordinator:
         """Begin to move the next partitions, none of which is still copied to its owner."""
         serving = [member for member in self.members.values() if member.where is not None]
         leaving = {member.name for member in serving if member.leaves}
-        found = next_move(self.owned.counts(m.name for m in serving), leaving, AT_ONCE)
+        owned = {member.name: self.owned.of(member.name) for member in serving}
+        tolerance = NARROW if self._levels else WIDE
+        found = next_shift(owned, leaving, self.weight, tolerance, AT_ONCE)
+        self._levels = found is not None
         if found is None:
             return []
-        before, after, count = found
-        able = [each for each in self.owned.of(before) if each not in self.owned.sources]
-        return self.moves.begin(able[-count:], before, after) if able else []
+        able = [each for each in found.partitions if each not in self.owned.sources]
+        return self.moves.begin(able, found.before, found.after) if able else []
 
     def _serving(self) -> list[str]:
         """Return who serves: those that stay, or else those that leave."""

@@ -72,7 +72,7 @@ class Moves:
     def begin(self, partitions: list[int], before: str, after: str) -> list[Action]:
         """Begin to move partitions."""
         move = self._new(partitions, before, after, Phase.PREPARED)
-        return [Tell(before, "prepare", (move.number, partitions))]
+        return [Tell(before, "look", (move.number, partitions))]
 
     def _new(self, partitions: list[int], before: str, after: str, phase: Phase) -> Move:
         self._numbers += 1
@@ -87,7 +87,7 @@ class Moves:
         if move is None:
             return []
         match message.name, move.phase:
-            case "prepared", Phase.PREPARED:
+            case "looked", Phase.PREPARED:
                 move.phase = Phase.EXPECTED
                 return [Tell(move.after, "expect", (number, move.partitions))]
             case "expecting", Phase.EXPECTED:
@@ -148,7 +148,7 @@ class Moves:
                 tells += self._lost_after(move, arrived)
             elif name == move.before and move.phase is not Phase.KEPT:
                 self._forget(move)
-                said = "cancel"
+                said = "drop"
                 if move.phase not in (Phase.PREPARED, Phase.EXPECTED):
                     # What has come is as new as what the dead one has committed, or newer.
                     said = "abandon"
@@ -163,7 +163,7 @@ class Moves:
             return []
         if move.phase in (Phase.PREPARED, Phase.EXPECTED):
             self._forget(move)
-            return [Tell(move.before, "cancel", (move.number,))]
+            return [Tell(move.before, "drop", (move.number,))]
         if self.owned.are_at(move.partitions, arrived):
             move.phase = Phase.KEPT
             return [Tell(move.before, "kept", (move.number,))]

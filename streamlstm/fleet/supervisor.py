@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,23 @@ import zmq
 
 from .. import wire
 from ..errors import EndpointError, StoreError, StreamLSTMError
+from ..serving.load import Load
 from ..serving.wakeup import Wakeup
+from . import capacity
 from .actions import Action, Publish, Remove, Say, Spawn, Stop, Tell, Wait
 from .coordinator import Coordinator
 from .endpoints import write_fleet
 from .folders import Folders
+from .loads import Loads
 from .members import Stores
 from .processes import Process
 from .record import Record
+from .sockets import WorkerSockets
 from .table_file import TableFile
 
+TICK_SECONDS = 1.0  # between two looks at how much the workers have and do
+WEIGH_TICKS = 5  # after so many of them partitions may move for the load
+ENDED_WELL = (0, -signal.SIGTERM)  # stopped, or before it had begun
 STOP_SECONDS = 12.0  # in which a worker commits and ends, else it is killed
 
 
@@ -32,14 +39,21 @@ class Supervisor:
 
     Parameters
     ----------
+    model : Path or None
+        The model's file: the workers get a copy of it, so that one which is started later serves
+        the same model, whatever the file is then. None: ``arguments`` name it.
     arguments : sequence of str
-        Of ``streamlstm serve`` for every worker: the model and options.
+        Of ``streamlstm serve`` for every worker.
     folder : Path or None
         Where the table is kept, and each worker's store; None: all is in memory only.
+    streams : int
+        That the workers together may have in memory.
     endpoints : Path or None
         The file in which clients find the fleet, written when it is ready.
     log : callable
         Gets each line of the workers' logs, and what the fleet itself says.
+    sockets : WorkerSockets
+        Where each worker binds.
 
     Raises
     ------
@@ -49,11 +63,15 @@ class Supervisor:
 
     def __init__(
         self,
+        model: Path | None,
         arguments: Sequence[str],
         folder: Path | None,
+        streams: int,
         endpoints: Path | None,
         log: Callable[[str], None],
+        sockets: WorkerSockets,
     ) -> None:
+        self._sockets = sockets
         self._arguments, self._folder, self._endpoints, self._log = (
             list(arguments),
             folder,
@@ -63,8 +81,13 @@ class Supervisor:
         self._file = None if folder is None else TableFile(folder)
         self._folders = None if folder is None else Folders(folder)
         self._coordinator = Coordinator(Stores.MEMORY if folder is None else Stores.OWN)
+        self._loads = Loads()
         self._resume()
         self._private = Path(tempfile.mkdtemp(prefix="streamlstm-fleet-"))
+        if model is not None:
+            copy = self._private / "model.safetensors"
+            shutil.copyfile(model, copy)
+            self._arguments.insert(0, str(copy))
         self.control = f"ipc://{self._private}/control"
         self._context = zmq.Context()
         self._socket: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
@@ -76,6 +99,9 @@ class Supervisor:
         self._processes: dict[str, Process] = {}
         self._serving: dict[str, float] = {}  # since when
         self._waiting: dict[str, float] = {}  # workers to be started again, and when
+        self._streams = streams
+        self._failed: str | None = None  # a worker that could not start
+        self._ticks, self._next_tick = 0, time.monotonic() + TICK_SECONDS
         self._stopping = False
         self.ready = False
 
@@ -93,13 +119,20 @@ class Supervisor:
         arrived = {name: self._folders.arrived(record.folder(name)) for name in names}
         self._coordinator.resume(record, arrived)
 
-    def run(self, workers: int, on_ready: Callable[[], object]) -> None:
-        """Serve with so many workers until a signal comes; from the thread that lives longest.
+    def run(self, workers: int, on_ready: Callable[[], object]) -> bool:
+        """Serve with so many workers until a signal comes, then stop them.
+
+        The workers end with the thread that calls this.
+
+        Returns
+        -------
+        bool
+            Whether every worker ended well, and has lost nothing.
 
         Raises
         ------
         EndpointError
-            If a worker ends before the fleet is ready.
+            If a worker cannot start; the log says why.
         """
         with self._wakeup.on_signals():
             self._do(self._coordinator.scale(workers))
@@ -109,6 +142,13 @@ class Supervisor:
                     self.ready = True
                     self._write_endpoints()
                     on_ready()
+            ended_well = self._stop_workers()
+        if self._failed is not None:
+            raise EndpointError(
+                f"{self._failed} could not start, so the fleet has not started; its last lines "
+                "above say why"
+            )
+        return ended_well
 
     def _turn(self) -> None:
         poller = zmq.Poller()
@@ -117,23 +157,34 @@ class Supervisor:
         ends = {process.descriptor: name for name, process in self._processes.items()}
         for descriptor in ends:
             poller.register(descriptor, zmq.POLLIN)
-        for source, _ in poller.poll(self._patience()):
+        left = max(min([self._next_tick, *self._waiting.values()]) - time.monotonic(), 0)
+        for source, _ in poller.poll(int(1000 * left) + 1):
             if source is self._socket:
                 self._receive()
             elif source == self._wakeup.fileno():
                 self._stopping |= self._wakeup.heard()
             else:
                 self._ended(ends[source])
-        for worker, due in list(self._waiting.items()):
-            if due <= time.monotonic():
-                del self._waiting[worker]
-                self._do(self._coordinator.waited(worker))
+        now = time.monotonic()
+        for worker in [worker for worker, due in self._waiting.items() if due <= now]:
+            del self._waiting[worker]
+            self._do(self._coordinator.waited(worker))
+        if now >= self._next_tick:
+            self._tick()
 
-    def _patience(self) -> int | None:
-        """Return for how many milliseconds to wait for events; None if there is no end."""
-        if not self._waiting:
-            return None
-        return max(0, ceil(1000 * (min(self._waiting.values()) - time.monotonic())))
+    def _tick(self) -> None:
+        """Follow what the workers have and do; once a second."""
+        self._next_tick = time.monotonic() + TICK_SECONDS
+        self._ticks += 1
+        self._loads.smooth()
+        self._limit()
+        if self.ready and self._ticks % WEIGH_TICKS == 0:
+            self._do(self._coordinator.weigh(self._loads.partitions))
+
+    def _limit(self) -> None:
+        """Tell each worker how many streams it may have in memory."""
+        for worker, slots in capacity.limits(self._streams, self._loads.streams()).items():
+            self._tell(worker, wire.encode_control("limit", slots))
 
     def _receive(self) -> None:
         """Take all that came, and answer it."""
@@ -145,16 +196,20 @@ class Supervisor:
             message = wire.decode_control(frame)
             if message.name == "ask":
                 self._answer(sender, *message.fields)
+            elif message.name == "load":
+                name, *fields = message.fields
+                self._loads.heard(name, Load.from_fields(fields), time.monotonic())
             elif message.name == "hello":
-                self._hello(*message.fields)
+                name, pid, router, pull, xpub, *_ = message.fields
+                self._hello(wire.FleetWorker(name, router, pull, xpub), pid)
             else:
                 self._do(self._coordinator.said(message))
 
-    def _hello(self, name: str, pid: int, *where: str) -> None:
-        process = self._processes.get(name)
+    def _hello(self, where: wire.FleetWorker, pid: int) -> None:
+        process = self._processes.get(where.name)
         if process is not None and process.pid == pid:  # else it has ended since
-            self._serving[name] = time.monotonic()
-            self._do(self._coordinator.serves(wire.FleetWorker(name, *where), pid))
+            self._serving[where.name] = time.monotonic()
+            self._do(self._coordinator.serves(where, pid))
 
     def _answer(self, sender: bytes, question: str, *fields: Any) -> None:
         """Do what a person asks for; reply with what is so now, or with an error."""
@@ -173,8 +228,11 @@ class Supervisor:
         self._socket.send_multipart([sender, reply])
 
     def status(self) -> dict[str, Any]:
-        """Return the workers and what they have."""
-        return self._coordinator.status()
+        """Return the workers, what they have and what they do."""
+        found, now = self._coordinator.status(), time.monotonic()
+        for worker in found["workers"]:
+            worker |= self._loads.of(worker["name"], now)
+        return found
 
     # --- actions ---
 
@@ -212,10 +270,12 @@ class Supervisor:
 
     def _write_endpoints(self) -> None:
         if self._endpoints is not None:
-            write_fleet(self._endpoints, self.control, self.status())
+            write_fleet(self._endpoints, self.control, self._coordinator.status())
 
     def _spawn(self, worker: str, folder: str) -> None:
         options = ["--fleet", self.control, "--fleet-name", worker]
+        options += [f"--{name}={where}" for name, where in self._sockets.of(worker).items()]
+        options += ["--capacity", str(capacity.slots_of(self._streams))]
         if self._folders is not None:
             options += ["--store", f"lmdb:{self._folders.path(folder)}"]
         self._processes[worker] = Process(worker, [*self._arguments, *options], self._log)
@@ -223,31 +283,44 @@ class Supervisor:
     def _ended(self, worker: str) -> None:
         """Note that the process of a worker has ended."""
         status = self._processes.pop(worker).ended()
-        since = self._serving.pop(worker, None)
         self._log(f"{worker}: ended with status {status}")
-        if since is None and not self.ready:
-            raise EndpointError(
-                f"the fleet cannot start: {worker} has ended with status {status}, its own lines "
-                "above say why"
-            )
-        lived = 0.0 if since is None else time.monotonic() - since
+        self._loads.forget(worker)
+        if not self.ready and status not in ENDED_WELL:
+            self._failed, self._stopping = worker, True
+            return
+        self._limit()  # what it had is free for those who take it over
+        lived = time.monotonic() - since if (since := self._serving.pop(worker, None)) else 0.0
         arrived = {}
         if self._folders is not None:
-            folder = self._coordinator.owned.record.folder(worker)
-            arrived = self._folders.arrived(folder)
+            arrived = self._folders.arrived(self._coordinator.owned.record.folder(worker))
         self._do(self._coordinator.died(worker, lived, arrived))
 
-    def close(self) -> None:
-        """End all workers, and wait for them."""
+    def _stop_workers(self) -> bool:
+        """End all workers, and wait for them; return whether each ended well."""
         for process in self._processes.values():
             process.stop()
-        deadline = time.monotonic() + STOP_SECONDS
-        for process in self._processes.values():
+        deadline, ended_well = time.monotonic() + STOP_SECONDS, True
+        for worker, process in self._processes.items():
             try:
-                process.ended(max(deadline - time.monotonic(), 0.01))
+                status = process.ended(max(deadline - time.monotonic(), 0.01))
             except TimeoutError:
                 process.kill()
-                process.ended()
+                status = process.ended()
+            if status not in ENDED_WELL:
+                self._log(f"{worker}: ended with status {status}")
+                ended_well = False
+        self._processes.clear()
+        return ended_well
+
+    def __enter__(self) -> Supervisor:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all workers that are left, and free what belongs to the fleet."""
+        self._stop_workers()
         self._socket.close()
         self._context.term()
         self._wakeup.close()

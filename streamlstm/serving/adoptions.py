@@ -111,7 +111,7 @@ class Adoptions:
         if len(stored.incoming) * self._streams.record_size > BATCH_BYTES:
             return  # the store first
         with suppress(StoreError):  # which is known and logged; it is tried again
-            if stored.copy(adopted, self._streams.capacity // SPARE):
+            if stored.copy(adopted, self._streams.limit // SPARE):
                 adoption.ticket = self._checkpointer.ticket()
 
     @property

@@ -79,7 +79,7 @@ class Arrivals:
 
     def put(self, keys: Sequence[bytes], records: bytes) -> None:
         """Take streams; those that find no room in memory go to the store."""
-        spare = self._streams.capacity // SPARE
+        spare = self._streams.limit // SPARE
         if self._checkpointer is not None and self._streams.free_slots - len(keys) < spare:
             size = self._streams.record_size
             found = {key: records[size * n : size * (n + 1)] for n, key in enumerate(keys)}

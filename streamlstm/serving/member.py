@@ -1,6 +1,6 @@
 """A worker's part in a fleet: does what its supervisor says, between two turns of the loop.
 
-A partition moves so (A has it, B gets it; docs/fleet.md): ``prepare`` at A, which notes what is in
+A partition moves so (A has it, B gets it; docs/fleet.md): ``look`` at A, which notes what is in
 its store only; ``expect`` at B, which answers ``busy`` for it from then on; ``release`` at A, which
 answers ``moved``, and sends the rows in pieces, to B through the supervisor; with the last piece B
 serves. When B has committed what came, A deletes it. If B dies before, A is told to ``stay``.
@@ -9,7 +9,7 @@ serves. When B has committed what came, A deletes it. If B dies before, A is tol
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,22 +76,27 @@ class Member:
             "own": self._own,
             "adopt": self._adopt,
             "settled": self._settled,
-            "prepare": self._prepare,
+            "look": self._look,
             "purge": self._purge,
             "expect": self._expect,
-            "cancel": self._cancel,
+            "drop": self._drop,
             "abandon": self._abandon,
             "release": self._release,
             "stay": self._stay,
             "records": self._records,
             "end": self._end,
             "kept": self._kept,
+            "limit": streams.set_limit,
         }
 
-    def introduce(self, endpoints: Mapping[str, str]) -> None:
-        """Tell the supervisor that this worker serves."""
+    def also(self, commands: Mapping[str, Callable[..., None]]) -> None:
+        """Execute these commands too, by name."""
+        self._commands |= commands
+
+    def introduce(self, endpoints: Mapping[str, str], about: Sequence[str] = ()) -> None:
+        """Tell the supervisor that this worker serves, and what else it should know."""
         where = [endpoints[name] for name in ("router", "pull", "xpub")]
-        self._tell("hello", self._name, os.getpid(), *where)
+        self._tell("hello", self._name, os.getpid(), *where, *about)
 
     def turn(self) -> float:
         """Execute what came and go on with what is under way; return when to call this again."""
@@ -102,6 +107,14 @@ class Member:
         if self._link.looked():
             return 0.0
         return YIELD_SECONDS if busy else 1.0
+
+    def report(self, fields: list[Any]) -> None:
+        """Tell how much this worker has and does, the fields of a report (load.py)."""
+        self._tell("load", self._name, *fields)
+
+    def tell_reload(self, number: int, how_far: str, value: Any) -> None:
+        """Tell how far a reload is (fleet_reload.py)."""
+        self._tell("reload", self._name, number, how_far, value)
 
     def _tell(self, name: str, *fields: Any) -> None:
         self._link.send(wire.encode_control(name, *fields))
@@ -141,7 +154,7 @@ class Member:
 
     # --- commands: what leaves ---
 
-    def _prepare(self, move: int, partitions: list[int]) -> None:
+    def _look(self, move: int, partitions: list[int]) -> None:
         self._depart(move, partitions, purges=False)
 
     def _purge(self, move: int, partitions: list[int]) -> None:
@@ -159,9 +172,9 @@ class Member:
 
     def _stay(self, move: int) -> None:
         self._partitions.set(self._departures[move].partitions, layout.HERE)
-        self._cancel(move)
+        self._drop(move)
 
-    def _cancel(self, move: int) -> None:
+    def _drop(self, move: int) -> None:
         """End a move before anything has left, on either side."""
         self._arrivals.cancel(move)
         if self._departures.pop(move, None) is not None:
@@ -195,7 +208,7 @@ class Member:
         match departure.stage:
             case Stage.LOOKING:
                 if departure.look():
-                    self._tell("prepared", move)
+                    self._tell("looked", move)
             case Stage.SENDING:
                 parcel, is_last = departure.take()
                 if parcel.keys and not departure.purges:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from .. import __version__, wire
 from ..engine.engine import Engine
-from ..errors import ProtocolError, StreamLSTMError
+from ..errors import ModelError, ProtocolError, StreamLSTMError
 from .access.limits import Limits
 from .access.stream_quota import StreamQuota
 from .batch_stepper import BatchStepper
@@ -43,6 +43,10 @@ from .stream_requests import StreamRequests
 
 _LOG = logging.getLogger(__name__)
 
+ONLY_THE_FLEET = (
+    "reload: this worker belongs to a fleet, whose workers change their model together; "
+    "use streamlstm fleet reload"
+)
 HANG_SECONDS = 5.0  # without a turn of the loop, which makes ten a second, it hangs
 
 
@@ -71,6 +75,8 @@ class Service:
 
     Attributes
     ----------
+    reloader : Reloader
+        Changes the model.
     lines : LineLimit
         Of what clients can cause the log to say.
     counters : Counters
@@ -115,7 +121,7 @@ class Service:
             engine, self.counters, self._refusals, self._residency, quota, partitions
         )
         self._streams = StreamRequests(engine, self._residency, quota)
-        self._reloader = Reloader(engine, model_file, checkpointer, self.lines)
+        self.reloader = Reloader(engine, model_file, checkpointer, self.lines)
         self.connections: Connections | None = None
         self._started = self.turned = time.monotonic()
         self.serving = False
@@ -208,7 +214,9 @@ class Service:
             case wire.Claim():
                 return self._streams.claim(message, producer, session, publish)
             case wire.Reload(anew):
-                self._reloader.begin(anew)
+                if self.partitions is not None:
+                    raise ModelError(ONLY_THE_FLEET)
+                self.reloader.begin(anew)
                 return Response(b"", [], reloads=True)
             case wire.Table():
                 table = None if self.partitions is None else self.partitions.table.to_value()
@@ -266,7 +274,7 @@ class Service:
         Response or None
             To the RELOAD that asked for it; None if there is nothing to answer (yet).
         """
-        outcome = self._reloader.turn()
+        outcome = self.reloader.turn()
         if outcome is None:
             return None
         if isinstance(outcome, StreamLSTMError):
@@ -282,7 +290,7 @@ class Service:
 
     def stop_reloading(self) -> Response | None:
         """Cancel a reload that is under way; return the response to its RELOAD, if there is one."""
-        error = self._reloader.stop()
+        error = self.reloader.stop()
         return None if error is None else self._refusals.refuse(error, None, None)
 
     # --- state ---
@@ -300,7 +308,7 @@ class Service:
     @property
     def reloads(self) -> int:
         """Number of changes of the model."""
-        return self._reloader.count
+        return self.reloader.count
 
     @property
     def uptime(self) -> float:

@@ -7,6 +7,7 @@ from .calls import ORIGIN, find_call, one_entry_a_call, tensors
 from .concatenate import read_concatenate
 from .config import layer_name
 from .file import Config
+from .written_attention import replace_products
 
 _RECURRENT = ("LSTM", "GRU", "SimpleRNN")
 _ATTENTION = ("Attention", "AdditiveAttention", "MultiHeadAttention")
@@ -48,6 +49,7 @@ class FunctionalGraph:
     def __init__(self, layers: Sequence[Config], embeddings: bool = True) -> None:
         self._given, self._embeddings = layers, embeddings
         self._layers = one_entry_a_call(layers)
+        self._layers = replace_products(self._layers, self.sources)
         self.side_inputs: set[str] = set()
         self._on_all_paths: dict[str, list[str]] = {}
 
@@ -164,7 +166,11 @@ class FunctionalGraph:
             which = ""
         if not which:
             taker = repr(layer_name(path[-1])) if path else "the output"
-            raise ConvertError(f"layer {taker} takes output {output} of {name!r}: its state.")
+            raise ConvertError(
+                f"layer {taker} takes output {output} of {name!r}, the cell state, which no layer "
+                f"here returns: take output 1, the hidden state, when it is trained; or bring what "
+                f"comes before, keras.Model(net.inputs, net.get_layer({name!r}).input)."
+            )
         return [{"class_name": LAST, "config": {"name": f"state of {name}", "which": which}}]
 
     def _drop_states(
@@ -177,7 +183,10 @@ class FunctionalGraph:
             if self.layer(source).get("class_name") != "InputLayer":
                 raise ConvertError(
                     f"layer {name!r} ({layer.get('class_name')}) takes its initial state from "
-                    f"{source!r}: a stream starts from zeros or a constant."
+                    f"{source!r}, and a layer here starts from zeros or a constant. What comes "
+                    f"before can be brought by itself, keras.Model(net.inputs, net.get_layer("
+                    f"{source!r}).output[0]).save('part.keras'); in training a RepeatVector of it "
+                    "can take the place of the state."
                 )
             self.side_inputs.add(source)
         return sources[:1]

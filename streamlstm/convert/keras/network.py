@@ -43,6 +43,8 @@ class KerasLayer:
         ``inbound_nodes``: the arguments of its calls; empty if unknown.
     branches : list of list of KerasLayer
         What it joins, each from where they part, if it joins anything.
+    function : bool
+        Whether it is a function of ``keras.ops``, which the network does not list as a layer.
     """
 
     kind: str
@@ -53,6 +55,7 @@ class KerasLayer:
     aliases: tuple[str, ...]
     calls: list[Any] = field(default_factory=list)
     branches: "list[list[KerasLayer]]" = field(default_factory=list)
+    function: bool = False
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -178,7 +181,13 @@ def _flatten(
     elif kind == "TimeDistributed":
         inner_layer = _inner(config, "layer", name)
         if inner_layer.get("class_name") in ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional"):
-            raise ConvertError(f"layer {name!r} (TimeDistributed) runs a recurrent layer inside.")
+            raise ConvertError(
+                f"layer {name!r} (TimeDistributed) runs a recurrent layer inside of each row, and "
+                "a "
+                "row of a stream is one vector. Compute it in your own program, and bring what "
+                "comes "
+                f"behind, keras.Model(net.get_layer({name!r}).output, net.outputs)."
+            )
         yield from _flatten(inner_layer, f"{path}/layer", group, aliases)
     elif kind == "RNN":
         yield from _cells(config, f"{path}/cell", name, group, aliases)
@@ -186,7 +195,8 @@ def _flatten(
         path += "/cell" if kind in ("LSTM", "GRU", "SimpleRNN") else ""
         calls = layer.get("inbound_nodes") or []
         kind, config = as_layer(kind, config, calls)
-        yield KerasLayer(kind, name, config, path, group, aliases, calls)
+        function = ".ops" in str(layer.get("module"))
+        yield KerasLayer(kind, name, config, path, group, aliases, calls, function=function)
 
 
 def _inner(config: Config, key: str, name: str) -> Config:
@@ -287,7 +297,7 @@ def _only_output(graph: FunctionalGraph, outputs: list[tuple[str, int]]) -> tupl
         listed = ", ".join(name for name, _ in predictions)
         raise ConvertError(
             f"the network has the outputs {listed}, and a model has one: save each as a network of "
-            f"its own, keras.Model(net.input, net.get_layer({predictions[0][0]!r}).output), or "
+            f"its own, keras.Model(net.inputs, net.get_layer({predictions[0][0]!r}).output), or "
             "join them by Concatenate."
         )
     return predictions[0]

@@ -1,0 +1,71 @@
+"""A worker's part in a reload of its fleet: it prepares a model, and switches when it is told.
+
+No worker switches before all have prepared: a model that one of them refuses changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import wire
+from ..errors import StreamLSTMError
+
+if TYPE_CHECKING:
+    from .reload import Reloader
+    from .response import Response
+
+PREPARED, REFUSED, DONE = "prepared", "refused", "done"
+
+
+class FleetReload:
+    """Prepares and switches a worker's model as the supervisor says.
+
+    Parameters
+    ----------
+    reloader : Reloader
+    tell : callable
+        Sends the supervisor the number of a reload, how far it is (PREPARED, REFUSED or DONE), and
+        a sentence, or what a reply to RELOAD says.
+    """
+
+    def __init__(self, reloader: Reloader, tell: Callable[[int, str, Any], None]) -> None:
+        self._reloader, self._tell = reloader, tell
+        self._number = 0  # of the reload under way, 0 if there is none
+        self._said = False
+        self.commands: dict[str, Callable[..., None]] = {
+            "prepare": self._prepare,
+            "switch": self._switch,
+            "cancel": self._cancel,
+        }
+
+    def _prepare(self, number: int, anew: bool, file: str) -> None:
+        try:
+            self._reloader.begin(anew, Path(file), hold=True)
+        except StreamLSTMError as error:
+            self._tell(number, REFUSED, str(error))
+        else:
+            self._number, self._said = number, False
+
+    def _switch(self, number: int) -> None:
+        if number == self._number:
+            self._reloader.release()
+
+    def _cancel(self, number: int) -> None:
+        if number == self._number:
+            self._reloader.cancel()
+
+    def turn(self, response: Response | None) -> None:
+        """Tell what is new; ``response`` is that to a reload which has come to its end."""
+        if not self._number:
+            return
+        if response is not None:
+            reply = wire.decode_reply(response.reply)
+            refused = isinstance(reply, wire.Error)
+            said = reply.message if isinstance(reply, wire.Error) else getattr(reply, "value", None)
+            self._tell(self._number, REFUSED if refused else DONE, said)
+            self._number = 0
+        elif self._reloader.is_prepared and not self._said:
+            self._said = True
+            self._tell(self._number, PREPARED, None)
