@@ -50,12 +50,13 @@ def member(redis: Redis, table: TableRedis, name: str = "w0") -> RedisMemberStor
 
 def owned(table: TableRedis, *owners: int) -> wire.FleetTable:
     """Write a table in which worker ``n`` has every partition p with ``p % len(owners) == n``."""
-    before = table.read()
+    record = table.read()
+    before = record.table
     workers = tuple(wire.FleetWorker(f"w{n}", f"r{n}", f"p{n}", f"x{n}") for n in range(3))
     mine = np.array(owners, np.uint16)[np.arange(wire.PARTITIONS) % len(owners)]
     epochs = before.epochs + (mine != before.owners)
     after = wire.FleetTable(before.version + 1, workers, mine, epochs.astype(np.uint32))
-    table.write(after)
+    table.write(record._replace(table=after))
     return after
 
 
@@ -134,7 +135,7 @@ def test_a_second_fleet_or_worker_is_refused(redis: Redis, table: TableRedis) ->
         opened(Engine(MODEL, threads=1), redis.url)
     second = TableRedis(redis.url, take_over=True)
     assert second.epoch > table.epoch
-    assert (second.read().owners == table.read().owners).all()
+    assert (second.read().table.owners == table.read().table.owners).all()
     with pytest.raises(FencedError, match="somebody else"):
         store.commit([], records(1))
     with pytest.raises(FencedError, match="somebody else"):
@@ -181,7 +182,7 @@ def test_what_redis_has_lost_is_written_again(redis: Redis, table: TableRedis, l
     assert store.loss is not None
     assert "is back at commit 0 of worker w0, after 1" in store.loss.reason
     assert set(store.get(KEYS)) == {bytes([2]) * SIZE}
-    assert table.read().version == now.version
+    assert table.read().table.version == now.version
     store.close()
 
 
