@@ -99,6 +99,41 @@ class UnknownStreamError(StreamLSTMError, KeyError):
     code = "unknown-stream"
 
 
+class MovedError(StreamLSTMError):
+    """A stream whose partition another worker of the fleet has.
+
+    Attributes
+    ----------
+    partition : int
+    epoch : int
+        Of the partition; it rises with each change of owners.
+    router : str or None
+        Endpoint of the owner's ROUTER; None while nobody owns it.
+    """
+
+    code = "moved"
+
+    def __init__(self, message: str, partition: int, epoch: int, router: str | None) -> None:
+        super().__init__(message)
+        self.partition, self.epoch, self.router = partition, epoch, router
+
+
+class ArrivingError(StreamLSTMError):
+    """A stream whose partition is on its way to this worker.
+
+    Attributes
+    ----------
+    wait : int
+        Milliseconds after which to send the message again.
+    """
+
+    code = "busy"
+
+    def __init__(self, message: str, wait: int) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
 class SequenceError(StreamLSTMError):
     """An observation whose sequence number is not the next of its stream."""
 

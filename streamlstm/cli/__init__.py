@@ -34,6 +34,7 @@ COMMANDS = (
     "detect",
     "gates",
     "serve",
+    "fleet",
     "publish",
     "watch",
     "info",

@@ -16,6 +16,7 @@ from ..network.model import Model
 from .dirty_tracker import DirtyTracker
 from .explain import Explainer, Explanation
 from .forecast import Forecast, check_forecast, roll_out
+from .hand_over import HandOver
 from .idle_evictor import IdleEvictor
 from .ids import StreamId, check_stream_id
 from .labels import check_labels, label_error, steps_back
@@ -104,7 +105,7 @@ class Engine(Runs):
     @property
     def capacity(self) -> int:
         """Maximum number of live streams."""
-        return self._table.capacity
+        return self._table.limit
 
     @property
     def steps(self) -> int:
@@ -315,6 +316,10 @@ class Engine(Runs):
     def stream_producers(self) -> StreamProducers:
         """Return the producers of the streams, for a worker that fences them."""
         return StreamProducers(self._table, self._lock, self._flag)
+
+    def hand_over(self) -> HandOver:
+        """Return what moves streams from one worker of a fleet to another."""
+        return HandOver(self._table, self._lock, self._flag)
 
     def idle_evictor(self) -> IdleEvictor:
         """Track from now on when streams are used, to evict idle ones."""

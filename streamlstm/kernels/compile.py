@@ -16,6 +16,7 @@ from . import (
     id_lookup,
     layout,
     listing,
+    partition,
     recurrent_single,
     sharing,
     single_step,
@@ -41,6 +42,7 @@ _parallel_in: set[int] = set()  # the process that has loaded OpenMP
 _ID_LOOKUP, _STEP = "stream id lookup", "step"
 STEP_PARALLEL = "step on several threads"
 ONLINE, LABELS = "online stage", "labels from outside"
+PARTITION = "partitions of a fleet"
 DIRTY_TRACKING, EVICTION = "dirty tracking", "eviction of idle streams"
 
 _slots, _matrix = types.Array(int64, 1, "C"), types.Array(float32, 2, "C")
@@ -80,6 +82,7 @@ def _kernels() -> dict[str, Signatures]:
     kernels[_ID_LOOKUP] = id_lookup.SIGNATURES | listing.SIGNATURES
     kernels[DIRTY_TRACKING] = dirty.SIGNATURES
     kernels[EVICTION] = eviction.SIGNATURES
+    kernels[PARTITION] = partition.SIGNATURES
     block = {step.step_range: _BY_ADDRESS, step.step_block: _BLOCK, step.step_run: _BLOCK}
     kernels[_STEP] = block | single_step.SIGNATURES
     kernels[ONLINE] = dict.fromkeys((before, before_tiles, behind, behind_tiles), _BY_ADDRESS)
@@ -207,6 +210,13 @@ def eviction_entries() -> SimpleNamespace:
     """Return the entry points of eviction (eviction.py), by name, compiled."""
     prepare(None, [EVICTION])
     return _entries(eviction.SIGNATURES)
+
+
+@cache
+def partition_entries() -> SimpleNamespace:
+    """Return the entry points of partitions (partition.py), by name, compiled."""
+    prepare(None, [PARTITION])
+    return _entries(partition.SIGNATURES)
 
 
 @cache

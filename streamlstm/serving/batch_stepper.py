@@ -32,6 +32,7 @@ from .observations import (
     split_runs,
     streams_of,
 )
+from .partitions import Partitions
 from .residency import Residency
 from .response import Publication, Refusals, Response
 from .results import count_results
@@ -49,6 +50,8 @@ class BatchStepper:
     residency : Residency
     quota : StreamQuota or None
         Of streams in memory, for each client.
+    partitions : Partitions or None
+        Of a worker of a fleet.
     """
 
     def __init__(
@@ -58,9 +61,10 @@ class BatchStepper:
         refusals: Refusals,
         residency: Residency,
         quota: StreamQuota | None,
+        partitions: Partitions | None,
     ) -> None:
         self._engine, self._counters, self._refusals = engine, counters, refusals
-        self._residency, self._quota = residency, quota
+        self._residency, self._quota, self._partitions = residency, quota, partitions
         self._producers = engine.stream_producers()
         self._follow_model()
 
@@ -84,6 +88,8 @@ class BatchStepper:
         pulled, publish, sessions, producers
             As for :meth:`.service.Service.handle`.
         """
+        if self._partitions is not None:
+            batch = self._leave_out(self._partitions, batch, responses, pulled)
         if self._quota is None:
             self._step_all(batch, responses, pulled, publish, producers)
             return
@@ -93,6 +99,31 @@ class BatchStepper:
         for position, refusal in refused.items():
             responses[position] = cast(Response, responses[position])._replace(error=refusal.error)
         self._quota.assign()
+
+    def _leave_out(
+        self,
+        partitions: Partitions,
+        batch: Sequence[Positioned],
+        responses: list[Response | None],
+        pulled: Container[int],
+    ) -> Sequence[Positioned]:
+        """Refuse observations of streams that other workers of the fleet have."""
+        mine: list[Positioned] = []
+        for position, message in batch:
+            streams = streams_of(message)
+            error = partitions.error(streams)
+            if error is not None:
+                row = error.position or 0
+                refusal = self._refusals.refuse(error, streams[row], seq_of(message, row))
+                responses[position] = refusal
+                here = partitions.are_here(streams)
+                if position not in pulled or not any(here):
+                    continue
+                self._counters.errors[error.code] += here.count(False) - 1
+                message = select_rows(cast(wire.Steps, message), here)
+            partitions.count(streams_of(message))
+            mine.append((position, message))
+        return mine
 
     def _admit(
         self,

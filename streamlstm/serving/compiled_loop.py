@@ -106,6 +106,8 @@ class CompiledLoop:
             service.engine.model,
         )
         self._fields = self.table.fields
+        if service.partitions is not None:
+            self.table.follow_partitions(service.partitions)
 
     def turn(self, seconds: float) -> bool:
         """Serve for at most ``seconds``, and answer a message that is handed over.

@@ -19,6 +19,7 @@ NAMES = {
     "dropped_answers": layout.DROPPED_ANSWERS,
     "subscriber_overflows": layout.SUBSCRIBER_OVERFLOWS,
     "busy": layout.BUSY,
+    "moved": layout.MOVED,
     "throttled": layout.THROTTLED,
     "handed_over": layout.HANDED_OVER,
     "blocks": layout.BLOCKS,

@@ -22,6 +22,7 @@ from .counters import Counters
 from .extras import model_extras
 from .libzmq import libzmq
 from .native import layout
+from .partitions import ARRIVING, MOVED, Partitions
 from .queue_limits import QueueLimits
 from .sockets import Sockets
 
@@ -240,7 +241,7 @@ class LoopTable:
         clients.reserve(messages, 2 * messages * layout.MAX_IDENTITY)
         fields[layout.CLIENTS] = clients.address
         fields[layout.SPARE_TEXTS] = self._zeros(int(clients.head[id_index.TEXT_SIZE]), np.uint8)
-        self._put_busy(_BUSY, layout.BUSY_WORDS, layout.BUSY_SIZE)
+        self._put_words("busy", _BUSY, layout.BUSY_WORDS, layout.BUSY_SIZE)
 
     def _allocate_accounts(self, limits: Limits) -> IdIndex:
         names = layout.MAX_ACCOUNTS * layout.MAX_IDENTITY
@@ -251,12 +252,20 @@ class LoopTable:
         size = int(accounts.head[id_index.TEXT_SIZE])
         self.fields[layout.SPARE_NAMES] = self._zeros(size, np.uint8)
         self.fields[layout.INTERVAL] = limits.interval
-        self._put_busy(THROTTLED, layout.RATE_WORDS, layout.RATE_SIZE)
+        self._put_words("busy", THROTTLED, layout.RATE_WORDS, layout.RATE_SIZE)
         return accounts
 
-    def _put_busy(self, sentence: str, place: int, size: int) -> None:
-        """Put the code and a sentence of a ``busy`` reply into the table."""
-        words = wire.encode_busy(sentence)
+    def follow_partitions(self, partitions: Partitions) -> None:
+        """Let the loop answer what is not for this worker of a fleet."""
+        fields = self.fields
+        fields[layout.STATES] = self._keep(partitions.states)
+        fields[layout.OWNERS] = self._keep(partitions.owners)
+        self._put_words("moved", MOVED, layout.MOVED_WORDS, layout.MOVED_SIZE)
+        self._put_words("busy", ARRIVING, layout.ARRIVING_WORDS, layout.ARRIVING_SIZE)
+
+    def _put_words(self, code: str, sentence: str, place: int, size: int) -> None:
+        """Put the code and the sentence of a reply into the table."""
+        words = wire.encode_words(code, sentence)
         self.fields[place] = self._keep(np.frombuffer(words, np.uint8))
         self.fields[size] = len(words)
 

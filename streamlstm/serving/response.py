@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 
 from .. import wire
 from ..engine.engine import Engine
-from ..errors import DamagedRecordError, DuplicateError, FencedError, GapError, StreamLSTMError
+from ..errors import (
+    ArrivingError,
+    DamagedRecordError,
+    DuplicateError,
+    FencedError,
+    GapError,
+    MovedError,
+    StreamLSTMError,
+)
 from ..network.model import Model
 from .counters import Counters
 from .extras import model_extras
@@ -93,6 +101,8 @@ class Refusals:
         if isinstance(error, StreamLSTMError):
             known = self._last_of(error, stream, seq)
             refusal = wire.Error(stream, seq, error.code, str(error), *known)
+            if isinstance(error, MovedError):
+                refusal = refusal._replace(owner=wire.Owner(error.epoch, error.router))
         else:
             said = "a message could not be answered"
             self._lines.write(_LOG, logging.ERROR, said, kind="failed", error=error)
@@ -109,6 +119,10 @@ class Refusals:
             return error.expected - 1, None, None
         if isinstance(error, FencedError):
             return error.last, None, None
+        if isinstance(error, MovedError):
+            return error.partition, None, None
+        if isinstance(error, ArrivingError):
+            return error.wait, None, None
         if not isinstance(error, DuplicateError):
             return None, None, None
         result = error.result

@@ -32,6 +32,7 @@ from .line_limit import LineLimit
 from .memory import resident_memory
 from .native import layout
 from .observations import Positioned, count_rows
+from .partitions import Partitions
 from .reload import Reloader, describe_reload
 from .request_reader import read_request
 from .residency import Residency
@@ -65,6 +66,8 @@ class Service:
         Evicts idle streams from memory.
     model_file : Path, optional
         The file that RELOAD reads; without one RELOAD is refused.
+    partitions : Partitions, optional
+        Of a worker of a fleet: what is not among them is answered ``moved``.
 
     Attributes
     ----------
@@ -89,8 +92,9 @@ class Service:
         limits: Limits = Limits(),  # noqa: B008 - it cannot change
         eviction: Eviction | None = None,
         model_file: Path | None = None,
+        partitions: Partitions | None = None,
     ) -> None:
-        self.engine = engine
+        self.engine, self.partitions = engine, partitions
         self.limits = limits
         self.checkpointer, self.eviction = checkpointer, eviction
         self._commits: Commits | None = checkpointer if commits is None else commits
@@ -102,7 +106,9 @@ class Service:
         quota = None
         if limits.streams is not None:
             quota = StreamQuota(engine.stream_owners(), limits.streams, self._connections_of)
-        self._stepper = BatchStepper(engine, self.counters, self._refusals, self._residency, quota)
+        self._stepper = BatchStepper(
+            engine, self.counters, self._refusals, self._residency, quota, partitions
+        )
         self._streams = StreamRequests(engine, self._residency, quota)
         self._reloader = Reloader(engine, model_file, checkpointer, self.lines)
         self.connections: Connections | None = None
@@ -155,7 +161,7 @@ class Service:
                 if session is not None:
                     session.received += count_rows(message)
                 continue
-            if not isinstance(message, wire.Info | wire.Ping):
+            if not isinstance(message, wire.Info | wire.Ping | wire.Table):
                 self._stepper.step(waiting, responses, pulled, publish, sessions, producers)
                 waiting.clear()
             if isinstance(message, wire.Barrier):
@@ -178,6 +184,7 @@ class Service:
     def _execute(
         self, message: wire.Request, session: Session | None, publish: bool, producer: int
     ) -> Response:
+        self._check_partitions(message)
         match message:
             case wire.Reset(stream):
                 return self._streams.reset(stream, publish)
@@ -198,11 +205,24 @@ class Service:
             case wire.Reload(anew):
                 self._reloader.begin(anew)
                 return Response(b"", [], reloads=True)
+            case wire.Table():
+                table = None if self.partitions is None else self.partitions.table.to_value()
+                return done(wire.Kind.TABLE, None, table)
             case wire.Ping(nonce):
                 return done(wire.Kind.PING, None, nonce)
             case wire.Info():
                 return done(wire.Kind.INFO, None, self.info())
         raise AssertionError(f"no reply to a {type(message).__name__}")
+
+    def _check_partitions(self, message: wire.Request) -> None:
+        """Raise if a stream of a request is not in a partition of this worker."""
+        if self.partitions is None:
+            return
+        streams = getattr(message, "streams", None)
+        if streams is None and (stream := getattr(message, "stream", None)) is not None:
+            streams = [stream]
+        if streams and (error := self.partitions.error(streams)) is not None:
+            raise error
 
     # --- barriers ---
 

@@ -8,9 +8,11 @@ of a batch into one array without creating an array for each. Those that came as
 precision are kept so beside it (:class:`Doubles`).
 """
 
+from .control import Control, decode_control, encode_control
 from .decoding import count_observations, decode_reply, decode_request, too_large
-from .encoding import encode, encode_busy, encode_predictions
+from .encoding import encode, encode_predictions, encode_words
 from .extras import COUNT, FLAG, FLOATS, NUMBER, WIDE, WORD, Extra, Extras, pack_words
+from .fleet_table import NOBODY, PARTITIONS, FleetTable, FleetWorker
 from .messages import (
     ALARM_TOPIC,
     CODES,
@@ -42,6 +44,7 @@ from .messages import (
     Last,
     List,
     Nonce,
+    Owner,
     Ping,
     Prediction,
     Predictions,
@@ -52,6 +55,7 @@ from .messages import (
     Step,
     Steps,
     StreamId,
+    Table,
     alarm_topic,
     is_port,
     topic,

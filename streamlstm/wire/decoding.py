@@ -25,6 +25,7 @@ from .messages import (
     Label,
     Last,
     List,
+    Owner,
     Ping,
     Prediction,
     Predictions,
@@ -34,6 +35,7 @@ from .messages import (
     Reset,
     Step,
     Steps,
+    Table,
 )
 
 
@@ -144,6 +146,7 @@ def _decode_error(message: list[Any]) -> Error:
     where, what = elements.NUMBERED.get(code, ("", ""))
     number = message[5] if len(message) > 5 and where else None
     y = message[6] if len(message) > 6 and code == "duplicate" else None
+    owner = _owner_of(message[6], message[7]) if code == "moved" and len(message) > 7 else None
     return Error(
         None if stream is None else elements.stream(stream),
         None if seq is None else elements.seq(seq),
@@ -152,7 +155,20 @@ def _decode_error(message: list[Any]) -> Error:
         None if number is None else elements.unsigned(number, where, what),
         None if y is None else elements.vector(y, "y"),
         None if y is None else _extra_of(message, 7),
+        owner,
     )
+
+
+def _owner_of(epoch: Any, router: Any) -> Owner:
+    """Return the owner of a partition that a ``moved`` names."""
+    if router is not None and type(router) is not str:
+        elements.refuse("router", "an endpoint, text, or nil", router)
+    return Owner(elements.unsigned(epoch, "epoch", ""), router and elements.text(router))
+
+
+def _decode_table(message: list[Any]) -> Table:
+    _take(message, 1)
+    return Table()
 
 
 _REQUEST_DECODERS: dict[int, Callable[[list[Any]], Request]] = {
@@ -170,6 +186,7 @@ _REQUEST_DECODERS: dict[int, Callable[[list[Any]], Request]] = {
     Kind.RELOAD: lambda message: Reload(elements.boolean(_take(message, 2)[0], "anew")),
     Kind.LABEL: _decode_label,
     Kind.CLAIM: _decode_claim,
+    Kind.TABLE: _decode_table,
 }
 _KINDS = ", ".join(str(int(kind)) for kind in _REQUEST_DECODERS)
 _REPLY_DECODERS: dict[int, Callable[[list[Any]], Reply]] = {

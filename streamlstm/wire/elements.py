@@ -184,6 +184,7 @@ NUMBERED = {
     "gap": ("last", ", or nil"),
     "duplicate": ("last", ", or nil"),
     "fenced": ("last", ", or nil"),
+    "moved": ("partition", ", or nil"),
 }
 
 

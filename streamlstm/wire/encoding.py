@@ -35,6 +35,7 @@ from .messages import (
     Step,
     Steps,
     StreamId,
+    Table,
 )
 from .vectors import Doubles
 
@@ -103,9 +104,9 @@ def _encode_wide(
     return frames
 
 
-def encode_busy(message: str) -> bytes:
-    """Encode the code and the message of a ``busy`` reply, which compiled code assembles."""
-    packed: bytes = msgpack.packb("busy") + msgpack.packb(message)
+def encode_words(code: str, message: str) -> bytes:
+    """Encode the code and the message of an ERROR that compiled code assembles."""
+    packed: bytes = msgpack.packb(code) + msgpack.packb(message)
     return packed
 
 
@@ -180,12 +181,13 @@ def _encode_predictions(predictions: Predictions) -> bytes:
 
 
 def _encode_error(error: Error) -> bytes:
-    stream, seq, code, text, number, y, extra = error
+    stream, seq, code, text, number, y, extra, owner = error
     parts: list[Any] = [Kind.ERROR, stream, seq, code, text[:MAX_TEXT]]
     if number is not None:
         parts.append(elements.unsigned(number, *elements.NUMBERED.get(code, ("number", ""))))
         parts += [] if y is None else [_vector(y, "y")]
         parts += [] if y is None or extra is None else [extra]
+        parts += [] if owner is None else [*owner]
     return _pack(*parts)
 
 
@@ -217,6 +219,7 @@ _ENCODERS: dict[type, Callable[[Any], bytes]] = {
     Claim: lambda message: _pack(
         Kind.CLAIM, elements.streams(message.streams), elements.before(message.before)
     ),
+    Table: lambda _: _pack(Kind.TABLE),
     Prediction: _encode_prediction,
     Predictions: _encode_predictions,
     Done: lambda done: _pack(Kind.DONE, *done[:3], *([True] if done.full else [])),

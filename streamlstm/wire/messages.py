@@ -66,6 +66,7 @@ class Kind(IntEnum):
     RELOAD = 13
     LABEL = 14
     CLAIM = 15
+    TABLE = 16
     PREDICTION = 129
     PREDICTIONS = 130
     DONE = 131
@@ -180,6 +181,10 @@ class Claim(NamedTuple):
     before: int | None = None
 
 
+class Table(NamedTuple):
+    """Ask which worker of the fleet has which partition."""
+
+
 class Prediction(NamedTuple):
     """The reply to a STEP, also published to subscribers; ``y`` is float32[O]."""
 
@@ -223,12 +228,23 @@ class Done(NamedTuple):
     full: bool = False
 
 
+class Owner(NamedTuple):
+    """Who owns a partition of a fleet: its epoch, and the endpoint of the owner's ROUTER.
+
+    The epoch rises with each change of owners; ``router`` is None while nobody owns it.
+    """
+
+    epoch: int
+    router: str | None
+
+
 class Error(NamedTuple):
     """The reply to a message that was refused and changed nothing.
 
     ``number`` depends on the code: with ``busy`` the milliseconds to wait, with ``gap``,
-    ``duplicate`` and ``fenced`` the stream's last sequence number. ``y``, float32[O], comes with
-    ``duplicate`` if the prediction is still known, and ``extra`` as in a PREDICTION.
+    ``duplicate`` and ``fenced`` the stream's last sequence number, with ``moved`` the partition of
+    the stream. ``y``, float32[O], comes with ``duplicate`` if the prediction is still known, and
+    ``extra`` as in a PREDICTION. ``owner`` comes with ``moved``.
     """
 
     stream: StreamId | None
@@ -238,6 +254,7 @@ class Error(NamedTuple):
     number: int | None = None
     y: bytes | None = None
     extra: dict[str, Any] | None = None
+    owner: Owner | None = None
 
     @property
     def wait(self) -> int | None:
@@ -265,6 +282,7 @@ Request: TypeAlias = (
     | Reload
     | Label
     | Claim
+    | Table
 )
 Reply: TypeAlias = Prediction | Predictions | Done | Error
 

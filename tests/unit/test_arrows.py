@@ -28,18 +28,20 @@ MAY_IMPORT = {
     "convert": "engine data backends network kernels files",
     "client": "engine wire network files",
     "serving": "client engine wire backends network kernels lazy_arrays",
+    "fleet": "serving wire files",
     "inside": "engine network plots",
-    "cli": "inside serving convert learn client engine wire data backends online network kernels "
-    "files plots",
+    "cli": "inside fleet serving convert learn client engine wire data backends online network "
+    "kernels files plots",
     "__main__": "cli",
     "workers": "cli serving client engine wire data network files",
     "examples": "inside learn client engine wire data online network",
-    "benchmarks": "serving convert learn client engine wire data online backends network kernels",
+    "benchmarks": "fleet serving convert learn client engine wire data online backends network "
+    "kernels",
 }
 # Packages of others, and who alone may import them.
 ONLY = {
     "msgpack": "wire",
-    "zmq": "client serving cli benchmarks",
+    "zmq": "client serving fleet cli benchmarks",
     "numba": "kernels backends learn serving benchmarks",
     "llvmlite": "kernels benchmarks",
     "safetensors": "network convert",

@@ -169,6 +169,8 @@ def serve(
     preload: Annotated[
         bool, Option("--preload", help="Load all streams of the store before being ready.")
     ] = False,
+    fleet: Annotated[str | None, Option(hidden=True)] = None,
+    fleet_name: Annotated[str, Option(hidden=True)] = "",
     other_model: Annotated[
         str,
         Option(
@@ -204,6 +206,7 @@ def serve(
     from streamlstm.serving.connections import allow_descriptors, connection_limit
     from streamlstm.serving.eviction import check_eviction, make_eviction
     from streamlstm.serving.memory import configure_allocator
+    from streamlstm.serving.partitions import Partitions
     from streamlstm.serving.queue_limits import QueueLimits
     from streamlstm.serving.service import Service
     from streamlstm.serving.worker import Worker, check_loop
@@ -259,6 +262,7 @@ def serve(
                 limits=limits,
                 eviction=make_eviction(engine, checkpointer, when_full, idle_ttl),
                 model_file=file,
+                partitions=None if fleet is None else Partitions(),
             ),
             router,
             pull,
@@ -273,6 +277,8 @@ def serve(
         serving_metrics(service, metrics, insecure=insecure) if metrics else nullcontext() as url,
         worker.on_signals(),
     ):
+        if fleet is not None:
+            worker.join_fleet(fleet, fleet_name)
         _run(worker, endpoints, {"metrics": url} if url else {})
     err.print(_summary(service))
     if checkpointer is not None and checkpointer.lost:

@@ -19,11 +19,12 @@ from ..common.weights import Float64Array, Weights
 from .forks import resolve_fork, rows_beside
 from .layers import TorchLayer
 from .signal import CONSTANT as CONSTANT
-from .signal import BranchesError, Located
+from .signal import BranchesError, Located, WindowNeededError
 from .signal import Labels as Labels
 from .signal import Signal as Signal
 from .signal import StreamsMixedError as StreamsMixedError
-from .whole_window import rows_anew
+from .transposed import transposed
+from .whole_window import rows_anew, uneven
 
 _MAX_WIDTH = 8192  # of a signal that arithmetic makes
 _MAX_FLAT = 2**18  # and of a window, as one row
@@ -40,7 +41,14 @@ class Signals:
         F, features of an observation.
     windowed : bool
         Whether the T steps are a window, of which a layer may look at all.
+
+    Attributes
+    ----------
+    exchanges : bool
+        Whether a layer may run over the features of a window as if they were its rows.
     """
+
+    exchanges = True
 
     def __init__(self, streams: int, steps: int, width: int, windowed: bool = False) -> None:
         self.streams, self.steps, self.windowed = streams, steps, windowed
@@ -97,14 +105,15 @@ class Signals:
         ConvertError
             If the numbers along it are of several steps or streams, or are constants.
         """
-        rows = labels.reshape(-1, labels.shape[-1])
+        whole = transposed(self, labels) if mixed or self.exchanges else labels
+        rows = whole.reshape(-1, labels.shape[-1])
         found, joined = rows_beside(self, rows)
         if not joined and self._is_apart(found, what):
             found = self.flattened(found)
         pairs = list(zip(found.signal[0], found.value[0], strict=True))
         if (found.signal != found.signal[0]).any() or (found.value != found.value[0]).any():
             if not self.windowed:
-                raise ConvertError(f"{what} is given other values at some steps than at others")
+                raise ConvertError(uneven(self, found, what))
             signal, positions = rows_anew(self, rows, what, mixed=mixed)
             return signal, positions.reshape(labels.shape[:-1])
         signal = self.gather([(self._all[n], value) for n, value in pairs])
@@ -122,10 +131,7 @@ class Signals:
         apart = (found.position != found.position[:, :1]).any(axis=1)
         if apart.any() and not self.windowed:
             steps = len(np.unique(step[int(np.argmax(apart))]))
-            raise ConvertError(
-                f"{what} takes the values of {steps} steps at once, a window: say of how many rows "
-                "it is (window=T)"
-            )
+            raise WindowNeededError(f"{what} takes the values of {steps} steps at once, a window")
         return bool(apart.any())
 
     def steps_of(self, found: Located) -> tuple[Labels, Labels]:

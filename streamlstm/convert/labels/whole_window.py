@@ -15,6 +15,7 @@ import numpy as np
 from ...errors import ConvertError
 from ...network.layers import Conv1D, Flatten, Repeat, Reverse, Transpose
 from .signal import Labels, Located, Signal, StreamsMixedError
+from .transposed import transposed
 
 if TYPE_CHECKING:
     from .signals import Signals
@@ -90,9 +91,20 @@ def rows_anew(signals: Signals, labels: Labels, what: str, *, mixed: bool) -> tu
     if together is not None:
         return together, _positions(stream, order, K)
     if not mixed and (row != row[:, :1]).any() and not _made_anew(signals, number):
-        raise ConvertError(f"{what} is given other values at some steps than at others")
-    signal = _exchanged(signals, number, value, row) or _made_of_all(signals, found, order, K)
+        raise ConvertError(uneven(signals, found, what))
+    turned = transposed(signals, labels)
+    if turned is not labels:
+        return signals.vectors(turned, what)
+    signal = _made_of_all(signals, found, order, K)
     return signal, _positions(stream, order, K)
+
+
+def uneven(signals: Signals, found: Located, what: str) -> str:
+    """Return why vectors cannot be followed that hold other values at some steps."""
+    names = " and ".join(dict.fromkeys(signals[n].name for n in np.unique(found.signal)))
+    if all(signals[n].rows == 1 for n in np.unique(found.signal)):
+        return f"{what} takes the numbers of one vector ({names}) in pieces, as if they were rows"
+    return f"{what} is given other values of {names} at some steps than at others"
 
 
 def _positions(stream: Labels, order: Labels, K: int) -> Labels:
@@ -143,17 +155,6 @@ def _made_anew(signals: Signals, number: Labels) -> bool:
         return False
 
     return all(turned(signals[int(n)]) for n in np.unique(number))
-
-
-def _exchanged(signals: Signals, number: Labels, value: Labels, row: Labels) -> Signal | None:
-    """Return rows that each hold one feature of all rows; None if they are others."""
-    one = signals[int(number.flat[0])]
-    same = (number == number.flat[0]).all() and value.shape == (one.width, one.rows)
-    if not same or (value != np.arange(one.width)[:, None]).any():
-        return None
-    if (row != np.arange(one.rows)).any():
-        return None
-    return signals.over_rows(one, Transpose(one.width, one.rows), "rows and features exchanged")
 
 
 def _made_of_all(signals: Signals, found: Located, order: Labels, K: int) -> Signal:

@@ -8,7 +8,7 @@ from ...kernels.arguments import UNBOUNDED
 from ...kernels.cache import inlined, internal
 from ...kernels.pointers import call_at, copy_bytes, int64s_at
 from . import layout
-from .claim import HAND_OVER, row_of
+from .claim import ARRIVES, HAND_OVER, MOVED, row_of
 from .ingest import ingest
 from .queue import advance, next_record, received, set_received
 from .results import count_results
@@ -144,6 +144,9 @@ def _take(loop, head, record, messages, row, base):
         return int64(HAND_OVER)  # Python checks what this role may do
     count = ingest(loop, head, record, row, base)
     if count <= 0:
+        pulled = fields_of(record)[layout.CLIENT] == loop[layout.MAX_MESSAGES]
+        if pulled and count in (MOVED, ARRIVES):
+            return int64(HAND_OVER)  # each row is by itself there, and nobody gets a reply
         return count
     set_received(loop, record, received(loop, record) + count)
     message = message_of(loop, messages)

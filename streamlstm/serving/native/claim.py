@@ -3,7 +3,7 @@
 import numpy as np
 from numba import int64, uint64
 
-from ...kernels import dirty, id_index
+from ...kernels import dirty, id_index, partition
 from ...kernels.cache import internal
 from ...kernels.id_index import (
     BLOCK_SHIFT,
@@ -15,14 +15,14 @@ from ...kernels.id_index import (
     set_column,
     set_producer,
 )
-from ...kernels.pointers import int64s_at
+from ...kernels.pointers import byte_at, half_at, int64s_at, put_half
 from . import layout, reader
 from .layout import ID, LENGTH, ROUND, ROW
 
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
 
 # Results other than a number of rows.
-HAND_OVER, NEEDS_ROOM, NEXT_BLOCK = 0, -1, -2
+HAND_OVER, NEEDS_ROOM, NEXT_BLOCK, MOVED, ARRIVES = 0, -1, -2, -3, -4
 
 
 @internal
@@ -59,17 +59,63 @@ def _round_of(head, slot, base):
 
 
 @internal
+def partition_of(id, length):
+    """Return the partition of a stream whose id the reader gave."""
+    if length == 0:
+        return partition.of_integer(uint64(id))
+    return partition.of_text(id, length)
+
+
+@internal
+def is_here(loop, id, length):
+    """Tell whether this worker has the partition of a stream; without a fleet it has all."""
+    if loop[layout.STATES] == 0:
+        return True
+    return byte_at(loop[layout.STATES] + partition_of(id, length)) == uint64(layout.HERE)
+
+
+@internal
+def _enters(loop, id, length):
+    """Tell whether this worker has the partition of an observation; if so, count it there."""
+    states = loop[layout.STATES]
+    if states == 0:
+        return True
+    place = partition_of(id, length)
+    if byte_at(states + place) != uint64(layout.HERE):
+        return False
+    count = states + layout.PARTITIONS + 4 * place
+    put_half(count, half_at(count) + _ONE)
+    return True
+
+
+@internal
+def _refuse_partition(loop, fields):
+    """Note the row of another worker's partition; return why it is not taken."""
+    id, length = fields[ID], fields[LENGTH]
+    if length > 0 and not reader.is_utf8(id, length):
+        return int64(HAND_OVER)
+    place = partition_of(id, length)
+    loop[layout.MOVED_ID], loop[layout.MOVED_LENGTH] = id, length
+    loop[layout.MOVED_SEQ], loop[layout.MOVED_PARTITION] = fields[layout.SEQ], place
+    if byte_at(loop[layout.STATES] + place) == uint64(layout.ARRIVING):
+        return int64(ARRIVES)
+    return int64(MOVED)
+
+
+@internal
 def claim_row(loop, head, row, base):
     """Find or allocate the slot of a row whose id, number and values are valid.
 
     Returns
     -------
     int64
-        1, and the number is stored; or HAND_OVER, NEEDS_ROOM or NEXT_BLOCK, and nothing has
-        changed.
+        1, and the number is stored; or HAND_OVER, NEEDS_ROOM, NEXT_BLOCK, MOVED or ARRIVES, and
+        nothing has changed.
     """
     fields = row_of(loop, row)
     id, length, seq = fields[ID], fields[LENGTH], uint64(fields[layout.SEQ])
+    if not _enters(loop, id, length):
+        return _refuse_partition(loop, fields)
     slot = find(head, id, length)
     if slot < 0 and loop[layout.STORED] != 0:
         return int64(HAND_OVER)

@@ -69,7 +69,8 @@ def ingest(loop, head, record, row, base):
     Returns
     -------
     int64
-        How many rows were made; or HAND_OVER, NEEDS_ROOM or NEXT_BLOCK, and nothing has changed.
+        How many rows were made; or HAND_OVER, NEEDS_ROOM, NEXT_BLOCK, MOVED or ARRIVES, and
+        nothing has changed.
     """
     fields = fields_of(record)
     if (
@@ -120,6 +121,7 @@ def _ingest_step(loop, head, record, at, end, timed, row, base):
     if program[plan.TIMED] != 0 and not timed:
         return int64(HAND_OVER)
     int64s_at(loop[layout.TIMES] + 8 * row, int64(1))[0] = int64(bits_of(time))
+    loop[layout.MOVED_COUNT] = 1
     entered = claim_row(loop, head, row, base)
     if entered == 1 and timed:
         slot = int64s_at(loop[layout.SLOTS] + 8 * row, int64(1))[0]
@@ -166,6 +168,7 @@ def _ingest_steps(loop, head, record, at, end, timed, row, base):
     for n in range(count):
         entered = claim_row(loop, head, row + n, base)
         if entered != 1:
+            loop[layout.MOVED_COUNT] = count
             if entered == HAND_OVER and fields[layout.CLIENT] != loop[layout.MAX_MESSAGES]:
                 note_refused(loop, head, row + n, row + count, count, base)
             undo_rows(loop, head, row, row + n, arrived)

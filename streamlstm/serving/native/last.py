@@ -5,7 +5,7 @@ from numba import int64, uint64
 from ...kernels.cache import internal
 from ...kernels.id_index import SEQ, column_of
 from . import layout, reader, writer
-from .claim import find
+from .claim import find, is_here
 from .send import send_reply
 from .views import fields_of
 
@@ -67,6 +67,8 @@ def _write_numbers(loop, head, at, end, count):
     for _ in range(count):
         at, id, length = reader.read_id(at, end)
         if at == 0:
+            return int64(0)
+        if not is_here(loop, id, length):
             return int64(0)
         slot = find(head, id, length)
         if slot < 0 and length > 0 and not reader.is_utf8(id, length):

@@ -27,11 +27,12 @@
     DRIFTS,  # observations with which forecasts were found to have become worse
     OWN_ERROR,  # sums of the errors of forecasts, and of persistence for the same values, in units
     NAIVE_ERROR,  # of the stream's usual one of persistence, as multiples of 1 / ERROR_UNIT
-) = range(24)
+    MOVED,  # messages answered `moved`, since another worker of the fleet has their stream
+) = range(25)
 ERROR_UNIT = 1_000_000
 
 # Histograms follow the counters: for each the sum of its values, then the count of each bucket.
-LATENCY = 24  # ns from the receipt of a message that was stepped to its reply
+LATENCY = 25  # ns from the receipt of a message that was stepped to its reply
 HISTOGRAM = 64  # cells reserved for one
 STEP_TIME = LATENCY + HISTOGRAM  # ns that the arithmetic of a block takes
 BLOCK_SIZE = STEP_TIME + HISTOGRAM  # observations in a block
@@ -165,8 +166,28 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     OUTPUT_OFFSETS,  # address of float64[O, levels or 1], 0 if there are none
     OUTPUT_COUNT,  # O
     OUTPUT_LEVEL,  # place in a result of what is added to the outputs besides, 0 for none
-) = range(113)
-LOOP = 120
+    # For a worker of a fleet.
+    STATES,  # address of uint8[partitions], ELSEWHERE, HERE or ARRIVING; 0 outside of a fleet;
+    # behind it stand uint32[partitions], observations of each that were taken
+    OWNERS,  # address of int64[partitions, OWNER]
+    MOVED_WORDS,  # address and size of code and sentence of a `moved` reply, packed,
+    MOVED_SIZE,
+    ARRIVING_WORDS,  # and of a `busy` reply about a partition that is on its way to this worker
+    ARRIVING_SIZE,
+    MOVED_ID,  # of the row that is answered with one of these,
+    MOVED_LENGTH,
+    MOVED_SEQ,
+    MOVED_PARTITION,
+    MOVED_COUNT,  # and how many rows its message has
+) = range(124)
+LOOP = 128
+
+# What a worker of a fleet has of a partition, and who owns it: the epoch, and address and size of
+# the endpoint of the owner's ROUTER.
+PARTITIONS = 1024  # as wire.PARTITIONS
+ELSEWHERE, HERE, ARRIVING = range(3)
+EPOCH, OWNER_AT, OWNER_SIZE, OWNER = range(4)
+ARRIVING_MS = 5  # to wait for a partition that is on its way
 
 POLL_ITEM = 8
 

@@ -10,10 +10,11 @@ from ...kernels.cache import internal, kernel
 from ...kernels.pointers import byte_at, c_int, int64s_at, leading_zeros, put_byte
 from . import layout
 from .block import gather, gather_between, message_of, step, step_rows
-from .claim import NEEDS_ROOM
+from .claim import ARRIVES, MOVED, NEEDS_ROOM
 from .large import free_sent
 from .last import answer_last
 from .layout import LOOP, RECORD_HEAD
+from .moved import answer_moved
 from .queue import (
     admit,
     advance,
@@ -215,6 +216,9 @@ def _step_block(loop):
     if messages == 0:
         if reason == NEEDS_ROOM:
             return int64(layout.NEEDS_ROOM)
+        if reason in (MOVED, ARRIVES):
+            answer_moved(loop, next_record(loop), reason)
+            return int64(layout.TICK)
         if _answer_last(loop, head):
             return int64(layout.TICK)
         hand_over(loop)

@@ -181,6 +181,7 @@ def _found(
 ) -> FoundGraph:
     S, T, F = layout.streams, layout.rows, layout.width
     signals = Signals(S, T, F, layout.windowed)
+    signals.exchanges = False  # which axis holds the rows is told by what runs over them
     following = Following(signals, ["the graph"])
     integer = given.type.tensor_type.elem_type in INTEGERS
     labels = layout.arranged(signals.all_labels(signals.input))

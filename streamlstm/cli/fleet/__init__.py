@@ -1,0 +1,3 @@
+"""``streamlstm fleet``: many workers that serve one model together."""
+
+from .command import fleet as fleet

@@ -1,0 +1,1 @@
+"""Many workers that serve one model together: who has which partition, and how that changes."""

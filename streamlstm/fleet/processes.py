@@ -1,0 +1,69 @@
+"""The processes of a fleet's workers: started, watched, ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+
+class Process:
+    """The process of a worker, whose log lines are passed on with its name before them.
+
+    Parameters
+    ----------
+    name : str
+        The worker's.
+    arguments : sequence of str
+        Of ``streamlstm serve``.
+    log : callable
+        Gets each line; called from a thread.
+
+    Attributes
+    ----------
+    pid : int
+    descriptor : int
+        Can be read when the process has ended.
+    """
+
+    def __init__(self, name: str, arguments: Sequence[str], log: Callable[[str], None]) -> None:
+        self._name, self._log = name, log
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "streamlstm", "serve", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            process_group=0,  # Ctrl-C is for the supervisor, which passes it on
+        )
+        self.pid = self._process.pid
+        self.descriptor = os.pidfd_open(self.pid)
+        self._reader = threading.Thread(target=self._pass_on, daemon=True)
+        self._reader.start()
+
+    def _pass_on(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self._log(f"{self._name}: {line.rstrip()}")
+
+    def stop(self) -> None:
+        """Ask it to end."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._process.poll() is None:
+            self._process.kill()
+
+    def ended(self, seconds: float | None = None) -> int:
+        """Wait for its end, and close what belongs to it; return its status."""
+        status = self._process.wait(seconds)
+        self._reader.join()
+        assert self._process.stderr is not None
+        self._process.stderr.close()
+        os.close(self.descriptor)
+        return status

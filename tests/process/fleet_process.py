@@ -1,0 +1,118 @@
+"""A real fleet in processes of its own, and sockets that follow `moved`, for tests."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zmq
+
+from streamlstm import wire
+from streamlstm.engine.ids import StreamId
+from streamlstm.engine.partitions import partitions_of
+from streamlstm.fleet.question import ask
+
+
+class FleetProcess:
+    """`streamlstm fleet`, ready; ``lines`` is its log so far."""
+
+    def __init__(self, model: Path, folder: Path, *options: str, workers: int = 2) -> None:
+        """Start one that keeps its endpoints and its store in ``folder``."""
+        self.endpoints = folder / "fleet.json"
+        store = ("--store", f"lmdb:{folder / 'streams'}") if "--store" not in options else ()
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "streamlstm", "fleet", str(model)),
+                *("--workers", str(workers), "--endpoints", str(self.endpoints)),
+                *("--threads", "1", *store, *options),
+            ],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.lines: list[str] = []
+        self._ready = threading.Event()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        assert self._ready.wait(120), self.lines
+        assert self.process.poll() is None, self.lines
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.lines.append(line)
+            if line.startswith("ready"):
+                self._ready.set()
+        self._ready.set()
+
+    def ask(self, *question: Any) -> dict[str, Any]:
+        return ask(self.endpoints, *question)
+
+    def workers(self) -> dict[str, dict[str, Any]]:
+        """Return the workers of the endpoints file, by name."""
+        return {each["name"]: each for each in json.loads(self.endpoints.read_text())["workers"]}
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(30)
+        self._reader.join()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+        return status
+
+
+class PlainSockets:
+    """A DEALER to each worker of a fleet; asks the owner of a stream, one request at a time."""
+
+    def __init__(self, router: str) -> None:
+        """Ask the worker at ``router`` for the table."""
+        self._context = zmq.Context()
+        self._sockets: dict[str, zmq.Socket[bytes]] = {}
+        reply = self._send(router, wire.Table())
+        assert isinstance(reply, wire.Done)
+        table = wire.FleetTable.from_value(reply.value)
+        owners = [table.owner(partition) for partition in range(wire.PARTITIONS)]
+        self.routers = [None if owner is None else owner.router for owner in owners]
+        self.moved = self.busy = 0
+
+    def _send(self, router: str, request: wire.Request) -> wire.Reply:
+        if router not in self._sockets:
+            socket = self._sockets[router] = self._context.socket(zmq.DEALER)
+            socket.set(zmq.LINGER, 0)
+            socket.set(zmq.RCVTIMEO, 20_000)
+            socket.connect(router)
+        self._sockets[router].send(wire.encode(request))
+        return wire.decode_reply(self._sockets[router].recv())
+
+    def ask(self, stream: StreamId, request: wire.Request) -> wire.Reply:
+        """Return the owner's reply: `moved` is followed, `busy` asked again."""
+        partition = int(partitions_of([stream])[0])
+        while True:
+            router = self.routers[partition]
+            assert router is not None
+            reply = self._send(router, request)
+            if isinstance(reply, wire.Error) and reply.code == "moved":
+                assert reply.number == partition
+                assert reply.owner is not None
+                self.routers[partition] = reply.owner.router
+                self.moved += 1
+            elif isinstance(reply, wire.Error) and reply.code == "busy":
+                self.busy += 1
+            else:
+                return reply
+
+    def step(self, stream: StreamId, seq: int, x: list[float]) -> wire.Prediction:
+        reply = self.ask(stream, wire.Step(stream, seq, np.float32(x).tobytes()))
+        assert isinstance(reply, wire.Prediction), reply
+        return reply
+
+    def close(self) -> None:
+        for socket in self._sockets.values():
+            socket.close()
+        self._context.term()
