@@ -173,8 +173,9 @@ class Supervisor:
                 name, *fields = message.fields
                 self._loads.heard(name, Load.from_fields(fields), time.monotonic())
             elif message.name == "hello":
-                name, pid, *where = message.fields
-                self._do(self._coordinator.serves(wire.FleetWorker(name, *where), pid))
+                name, pid, router, pull, xpub, *_ = message.fields
+                where = wire.FleetWorker(name, router, pull, xpub)
+                self._do(self._coordinator.serves(where, pid))
             else:
                 self._do(self._coordinator.said(message))
 
