@@ -123,4 +123,6 @@ class Reload:
         self.state, self.said = IS_REFUSED, reason
         waiting, self._waiting, self._asked = set(self._waiting), [], set()
         told = [name for name in self._workers if name not in waiting]
-        return [Tell(name, "cancel", (self.number,)) for name in told]
+        reason = f"reload: no worker of the fleet has changed its model; {reason}"
+        actions: list[Action] = [Tell(name, "cancel", (self.number, reason)) for name in told]
+        return actions + [Tell(name, "no-reload", (reason,)) for name in waiting]

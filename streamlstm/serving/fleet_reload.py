@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import wire
-from ..errors import StreamLSTMError
+from ..errors import ModelError, StreamLSTMError
+from .reload import BusyError
 
 if TYPE_CHECKING:
-    from .reload import Reloader
     from .response import Response
+    from .service import Service
 
-PREPARED, REFUSED, DONE = "prepared", "refused", "done"
+WANTED, PREPARED, REFUSED, DONE = "wanted", "prepared", "refused", "done"
 
 
 class FleetReload:
@@ -24,21 +25,32 @@ class FleetReload:
 
     Parameters
     ----------
-    reloader : Reloader
+    service : Service
     tell : callable
         Sends the supervisor the number of a reload, how far it is (PREPARED, REFUSED or DONE), and
-        a sentence, or what a reply to RELOAD says.
+        a sentence, or what a reply to RELOAD says; or, WANTED, that a client asks for one.
     """
 
-    def __init__(self, reloader: Reloader, tell: Callable[[int, str, Any], None]) -> None:
-        self._reloader, self._tell = reloader, tell
+    def __init__(self, service: Service, tell: Callable[[int, str, Any], None]) -> None:
+        self._reloader, self._tell = service.reloader, tell
+        self._refuse = service.refuse_reload
+        self._refused: Response | None = None
+        service.reload_fleet = self._want
+        self._wanted = False  # by a client, which waits for the response
         self._number = 0  # of the reload under way, 0 if there is none
         self._said = False
         self.commands: dict[str, Callable[..., None]] = {
             "prepare": self._prepare,
             "switch": self._switch,
             "cancel": self._cancel,
+            "no-reload": self._no_reload,
         }
+
+    def _want(self, anew: bool) -> None:
+        if self._wanted:
+            raise BusyError("reload: another one is under way; ask again when it is done.")
+        self._wanted = True
+        self._tell(0, WANTED, anew)
 
     def _prepare(self, number: int, anew: bool, file: str) -> None:
         try:
@@ -52,12 +64,24 @@ class FleetReload:
         if number == self._number:
             self._reloader.release()
 
-    def _cancel(self, number: int) -> None:
+    def _cancel(self, number: int, reason: str) -> None:
         if number == self._number:
-            self._reloader.cancel()
+            self._reloader.cancel(reason)
+
+    def _no_reload(self, reason: str) -> None:
+        """Let a client that has asked know that the fleet does not change its model."""
+        self._refused = self._refuse(ModelError(reason))
+
+    def refusal(self) -> Response | None:
+        """Return, once, the response to a RELOAD of a client that the fleet has refused."""
+        refused, self._refused = self._refused, None
+        self._wanted = self._wanted and refused is None
+        return refused
 
     def turn(self, response: Response | None) -> None:
         """Tell what is new; ``response`` is that to a reload which has come to its end."""
+        if response is not None:
+            self._wanted = False
         if not self._number:
             return
         if response is not None:

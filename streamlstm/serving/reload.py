@@ -75,7 +75,7 @@ class Reloader:
         self._thread: threading.Thread | None = None
         self._outcome: _Prepared | StreamLSTMError | None = None
         self._commit_deadline = 0.0
-        self._held = self._cancelled = False
+        self._held, self._cancelled = False, ""
         self.count = 0
 
     @property
@@ -110,7 +110,7 @@ class Reloader:
             )
         if self._thread is not None:
             raise BusyError("reload: another one is under way; ask again when it is done.")
-        self._held, self._cancelled = hold, False
+        self._held, self._cancelled = hold, ""
         self._thread = threading.Thread(
             target=self._run, args=(file or self._file, anew), name="reload", daemon=True
         )
@@ -121,9 +121,9 @@ class Reloader:
         self._held = False
         self._commit_deadline = time.monotonic() + COMMIT_SECONDS
 
-    def cancel(self) -> None:
-        """Keep the running model; :meth:`turn` says so when the thread is done."""
-        self._cancelled = True
+    def cancel(self, reason: str) -> None:
+        """Keep the running model; :meth:`turn` says why when the thread is done."""
+        self._cancelled = reason
 
     def turn(self) -> tuple[ReloadResult, float] | StreamLSTMError | None:
         """Change the model if one is ready; from the loop's thread, between two blocks.
@@ -138,7 +138,7 @@ class Reloader:
         if outcome is None:
             return None
         if isinstance(outcome, _Prepared) and self._cancelled:
-            outcome = self._withdraw(outcome, "reload: it was cancelled")
+            outcome = self._withdraw(outcome, self._cancelled)
         if isinstance(outcome, _Prepared) and self._held:
             return None
         if isinstance(outcome, _Prepared) and outcome.reload.anew and self._is_committing():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from .. import __version__, wire
 from ..engine.engine import Engine
-from ..errors import ModelError, ProtocolError, StreamLSTMError
+from ..errors import ProtocolError, StreamLSTMError
 from .access.limits import Limits
 from .access.stream_quota import StreamQuota
 from .batch_stepper import BatchStepper
@@ -43,10 +43,6 @@ from .stream_requests import StreamRequests
 
 _LOG = logging.getLogger(__name__)
 
-ONLY_THE_FLEET = (
-    "reload: this worker belongs to a fleet, whose workers change their model together; "
-    "use streamlstm fleet reload"
-)
 HANG_SECONDS = 5.0  # without a turn of the loop, which makes ten a second, it hangs
 
 
@@ -87,6 +83,8 @@ class Service:
         Those of the worker that serves this, set by it.
     serving : bool
         Whether the worker answers clients, set by it.
+    reload_fleet : callable
+        Asks the fleet that this worker belongs to for another model, set by the worker.
     turned : float
         Monotonic time of the last turn of the worker's loop, set by it.
     """
@@ -125,6 +123,7 @@ class Service:
         self.connections: Connections | None = None
         self._started = self.turned = time.monotonic()
         self.serving = False
+        self.reload_fleet: Callable[[bool], None] = self.reloader.begin
 
     def handle(
         self,
@@ -214,9 +213,10 @@ class Service:
             case wire.Claim():
                 return self._streams.claim(message, producer, session, publish)
             case wire.Reload(anew):
-                if self.partitions is not None:
-                    raise ModelError(ONLY_THE_FLEET)
-                self.reloader.begin(anew)
+                if self.partitions is None:
+                    self.reloader.begin(anew)
+                else:  # all workers of the fleet change together
+                    self.reload_fleet(anew)
                 return Response(b"", [], reloads=True)
             case wire.Table():
                 table = None if self.partitions is None else self.partitions.table.to_value()
@@ -279,7 +279,7 @@ class Service:
             return None
         if isinstance(outcome, StreamLSTMError):
             self.lines.warn(_LOG, str(outcome), kind="reload refused")
-            return self._refusals.refuse(outcome, None, None)
+            return self.refuse_reload(outcome)
         result = outcome[0]
         streams = "all streams restart" if result.anew else "streams continue"
         said = f"reloaded: the model {result.model[:8]} follows {result.before[:8]}, {streams}"
@@ -287,6 +287,10 @@ class Service:
         if result.anew and publish:
             self._residency.publish_resets(self.engine.streams())
         return done(wire.Kind.RELOAD, None, describe_reload(outcome))
+
+    def refuse_reload(self, error: StreamLSTMError) -> Response:
+        """Return the response to a RELOAD that changes nothing."""
+        return self._refusals.refuse(error, None, None)
 
     def stop_reloading(self) -> Response | None:
         """Cancel a reload that is under way; return the response to its RELOAD, if there is one."""

@@ -211,8 +211,11 @@ class Worker:
             _LOG.info("serving with the loop in Python: %s", reason)
         return PythonLoop(service, sockets, wakeup, dispatcher, self._sender, authenticated)
 
-    def join_fleet(self, supervisor: str, name: str) -> None:
-        """Do what the supervisor at an endpoint says; the service must have partitions."""
+    def join_fleet(self, supervisor: str, name: str, metrics: str = "") -> None:
+        """Do what the supervisor at an endpoint says; the service must have partitions.
+
+        ``metrics`` is the URL at which this worker serves its own.
+        """
         service = self._service
         assert service.partitions is not None
         self._member = Member(
@@ -226,9 +229,10 @@ class Worker:
             self._wakeup.nudge,
         )
         self._resources.callback(self._member.close)
-        self._fleet_reload = FleetReload(service.reloader, self._member.tell_reload)
+        self._fleet_reload = FleetReload(service, self._member.tell_reload)
         self._member.also(self._fleet_reload.commands)
-        self._member.introduce(self.endpoints, [service.engine.model.fingerprint, __version__])
+        about = [service.engine.model.fingerprint, __version__, metrics]
+        self._member.introduce(self.endpoints, about)
 
     @property
     def loop(self) -> str:
@@ -253,6 +257,7 @@ class Worker:
         if self._member is not None and self._fleet_reload is not None:
             seconds = min(seconds, self._member.turn())
             self._fleet_reload.turn(reloaded)
+            dispatcher.send_reloaded(self._fleet_reload.refusal())
             if service.turned >= self._reported + REPORT_SECONDS:
                 self._reported = service.turned
                 self._member.report(Load.of(service).to_fields())
