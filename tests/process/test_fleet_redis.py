@@ -68,7 +68,7 @@ class Source:
         for n, stream in enumerate(STREAMS):
             last = self.sockets.ask(stream, wire.Last([stream]))
             assert isinstance(last, wire.Done), last
-            for seq in range(last.value[0][0] + 1, len(self._rows) + 1):
+            for seq in range(last.value[0] + 1, len(self._rows) + 1):
                 self.sockets.step(stream, seq, self._rows[seq - 1][n].tolist())
 
     def check(self) -> None:

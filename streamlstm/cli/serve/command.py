@@ -10,9 +10,7 @@ from .model import check_served, load_served
 
 if TYPE_CHECKING:
     from streamlstm.serving.access.curve_server import CurveServer
-    from streamlstm.serving.commits import SharedCommits
     from streamlstm.serving.service import Service
-    from streamlstm.serving.stores.open import Membership
     from streamlstm.serving.worker import Worker
 
 
@@ -210,6 +208,7 @@ def serve(
     from streamlstm.engine.engine import Engine
     from streamlstm.kernels.compile import DIRTY_TRACKING, EVICTION
     from streamlstm.serving.access.limits import Limits
+    from streamlstm.serving.commits import SharedCommits
     from streamlstm.serving.compiled_loop import NAME
     from streamlstm.serving.connections import allow_descriptors, connection_limit
     from streamlstm.serving.eviction import check_eviction, make_eviction
@@ -217,6 +216,7 @@ def serve(
     from streamlstm.serving.partitions import Partitions
     from streamlstm.serving.queue_limits import QueueLimits
     from streamlstm.serving.service import Service
+    from streamlstm.serving.stores.open import Membership
     from streamlstm.serving.worker import Worker, check_loop
 
     from ..console import err
