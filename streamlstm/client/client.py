@@ -19,6 +19,8 @@ from ..errors import RemoteError
 from .administration import Administration
 from .connection import milliseconds
 from .failures import no_reply, not_sent
+from .fleet.queue import FleetQueue
+from .fleet.seeds import Seeds
 from .observing import decode_all_observed, decode_observed
 from .pipeline import Pipeline, ThreadSafeQueue
 from .precision import Message
@@ -37,6 +39,10 @@ class Client(Administration):
     ----------
     router : str
         Endpoint of the worker's ROUTER.
+    endpoints : path-like or str, optional
+        Instead of it: the file that ``streamlstm serve`` or ``streamlstm fleet`` wrote with
+        ``--endpoints``, or the ROUTER of any worker of a fleet. Then each request goes to the
+        worker that has its stream (docs/fleet.md).
     timeout : float
         Seconds to wait for a reply.
     max_message_bytes : int
@@ -263,9 +269,11 @@ class Client(Administration):
         self._check_process()
         with self._lock:
             socket = self._open()
+            if self._pipeline is None and self._seeds is not None:
+                return self._ask_fleet(self._queue_of(self._seeds), message, frame, decode)
             if self._pipeline is None:
                 return decode(self._exchange(socket, frame))
-        return self._pipeline.call(frame, decode, self.timeout)
+        return self._pipeline.call(message, frame, decode, self.timeout)
 
     def _submit(self, message: wire.Request, decode: Decoder[Result]) -> Future[Result]:
         frame = encode(message, self._limit)
@@ -273,10 +281,37 @@ class Client(Administration):
         with self._lock:
             socket = self._open()
             if self._pipeline is None:
-                failure = self._handshake.failure
-                queue = ThreadSafeQueue(socket, self.endpoint, self._window, self._number, failure)
-                self._pipeline = Pipeline(queue)
-        return self._pipeline.submit(frame, decode, self.timeout)
+                if self._seeds is None:
+                    self._pipeline = Pipeline(
+                        ThreadSafeQueue(
+                            socket,
+                            self.endpoint,
+                            self._window,
+                            self._number,
+                            self._handshake.failure,
+                        )
+                    )
+                else:
+                    self._pipeline = Pipeline(self._queue_of(self._seeds))
+        return self._pipeline.submit(message, frame, decode, self.timeout)
+
+    def _queue_of(self, seeds: Seeds) -> FleetQueue:
+        """Return the requests to a fleet, used by one thread at a time."""
+        if self._fleet is None:
+            starts = Future[Any].set_running_or_notify_cancel
+            self._fleet = FleetQueue(self._context, seeds, self._keys, self._window, starts)
+        return self._fleet
+
+    def _ask_fleet(
+        self, queue: FleetQueue, message: wire.Request, frame: bytes, decode: Decoder[Result]
+    ) -> Result:
+        """Send a request to a fleet and wait for its reply, in this thread."""
+        future: Future[Result] = Future()
+        queue.add([queue.make(future, message, frame, decode, self.timeout)])
+        while not future.done():
+            if not queue.process():
+                queue.wait(None)
+        return future.result()
 
     def _exchange(self, socket: zmq.Socket[bytes], frame: bytes) -> bytes:
         """Send a request with a number in its envelope; return the reply with that number."""

@@ -67,11 +67,11 @@ def milliseconds(seconds: float | None) -> int:
 def connect(
     context: zmq.Context[Any],
     socket: Any,
-    endpoint: str,
+    endpoint: str | None,
     keys: Credentials | None,
     **options: int,
 ) -> Handshake:
-    """Set options of a socket and connect it; close the socket if that fails.
+    """Set options of a socket and connect it to an endpoint, if there is one; close it if not.
 
     Returns
     -------
@@ -85,11 +85,12 @@ def connect(
     """
     handshake = Handshake(context, socket, keys)
     try:
-        _check_endpoint(endpoint)
         for name, value in options.items():
             socket.set(getattr(zmq, name), value)
-        socket.set(zmq.IPV6, int("[" in endpoint))
-        socket.connect(endpoint)
+        if endpoint is not None:
+            _check_endpoint(endpoint)
+            socket.set(zmq.IPV6, int("[" in endpoint))
+            socket.connect(endpoint)
     except (zmq.ZMQError, EndpointError) as error:
         handshake.close()
         socket.close(linger=0)
@@ -119,7 +120,8 @@ class ConnectedSocket(Generic[SocketType]):
 
     Parameters
     ----------
-    endpoint : str
+    endpoint : str or None
+        None: the socket is not connected, since others do its work.
     context : zmq.Context or None
         None: one of its own.
     linger : float
@@ -130,6 +132,7 @@ class ConnectedSocket(Generic[SocketType]):
         Options of the socket.
     """
 
+    endpoint: str
     _kind: int
     _name: str  # of the client, in errors
     _socket_class: type[Any] | None = None  # None: the context's
@@ -137,15 +140,16 @@ class ConnectedSocket(Generic[SocketType]):
 
     def __init__(
         self,
-        endpoint: str,
+        endpoint: str | None,
         context: zmq.Context[Any] | None,
         linger: float = 0.0,
         key: KeyPath = None,
         server: KeyPath = None,
         **options: int,
     ) -> None:
-        self.endpoint = endpoint
-        keys = credentials(key, server)
+        if endpoint is not None:
+            self.endpoint = endpoint
+        self._keys = keys = credentials(key, server)
         check_context(context)
         self._owns_context = context is None
         self._context: zmq.Context[Any] = context or zmq.Context()
