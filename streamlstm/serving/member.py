@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import logging
 import os
-import select
-import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import zmq
 from numpy.typing import NDArray
 
 from .. import wire
-from ..engine.engine import Engine
 from ..engine.hand_over import HandOver
 from ..engine.records import stream_from_key
+from .control_link import ControlLink
 from .native import layout
 from .partitions import Partitions
 from .stores.checkpointer import Checkpointer
@@ -51,34 +48,25 @@ class Member:
 
     Parameters
     ----------
-    engine : Engine
+    streams : HandOver
     partitions : Partitions
     checkpointer : Checkpointer or None
-    supervisor : str
-        Endpoint of its ROUTER.
+    link : ControlLink
+        To the supervisor.
     name : str
         This worker's.
-    nudge : callable
-        Ends a wait of the loop; called from another thread.
     """
 
     def __init__(
         self,
-        engine: Engine,
+        streams: HandOver,
         partitions: Partitions,
         checkpointer: Checkpointer | None,
-        supervisor: str,
+        link: ControlLink,
         name: str,
-        nudge: Callable[[], object],
     ) -> None:
-        self._partitions, self._checkpointer, self._name = partitions, checkpointer, name
-        self._streams: HandOver = engine.hand_over()
-        self._context = zmq.Context()
-        self._socket: zmq.Socket[bytes] = self._context.socket(zmq.DEALER)
-        self._socket.set(zmq.ROUTING_ID, name.encode())
-        self._socket.set(zmq.LINGER, 0)
-        self._socket.set_hwm(0)
-        self._socket.connect(supervisor)
+        self._streams, self._partitions, self._checkpointer = streams, partitions, checkpointer
+        self._link, self._name = link, name
         self._departures: dict[int, Departure] = {}
         self._arrivals: dict[int, list[int]] = {}
         self._unkept: deque[tuple[int, int]] = deque()  # moves, and the commits that they wait for
@@ -90,20 +78,8 @@ class Member:
             "records": self._records,
             "end": self._end,
             "kept": self._kept,
+            "limit": self._streams.set_limit,
         }
-        self._looked, self._closing = threading.Event(), False
-        self._thread = threading.Thread(target=self._watch, args=(nudge,), daemon=True)
-        self._thread.start()
-
-    def _watch(self, nudge: Callable[[], object]) -> None:
-        """Wake the loop when something came; the loop's thread receives it."""
-        poll = select.poll()
-        poll.register(cast(int, self._socket.getsockopt(zmq.FD)), select.POLLIN)
-        while not self._closing:
-            poll.poll(1000)
-            self._looked.clear()
-            nudge()
-            self._looked.wait(1)
 
     def introduce(self, endpoints: Mapping[str, str]) -> None:
         """Tell the supervisor that this worker serves."""
@@ -112,22 +88,21 @@ class Member:
 
     def turn(self) -> float:
         """Execute what came and go on with what is under way; return when to call this again."""
-        while True:
-            try:
-                frame = self._socket.recv(zmq.NOBLOCK)
-            except zmq.Again:
-                break
+        while (frame := self._link.receive()) is not None:
             name, fields = wire.decode_control(frame)
             self._commands[name](*fields)
         busy = self._advance()
         self._tell_kept()
-        self._looked.set()
-        if cast(int, self._socket.get(zmq.EVENTS)) & zmq.POLLIN:
+        if self._link.looked():
             return 0.0
         return YIELD_SECONDS if busy else 1.0
 
+    def report(self, fields: list[Any]) -> None:
+        """Tell how much this worker has and does, the fields of a report (load.py)."""
+        self._tell("load", self._name, *fields)
+
     def _tell(self, name: str, *fields: Any) -> None:
-        self._socket.send(wire.encode_control(name, *fields))
+        self._link.send(wire.encode_control(name, *fields))
 
     # --- commands ---
 
@@ -198,8 +173,4 @@ class Member:
 
     def close(self) -> None:
         """Leave the supervisor."""
-        self._closing = True
-        self._looked.set()
-        self._thread.join()
-        self._socket.close()
-        self._context.term()
+        self._link.close()

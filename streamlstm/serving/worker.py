@@ -20,8 +20,10 @@ from .access.authenticator import Authenticator
 from .access.curve_server import CurveServer
 from .compiled_loop import CompiledLoop
 from .connections import Connections, connection_limit
+from .control_link import ControlLink
 from .dispatcher import Dispatcher
 from .libzmq import find_functions
+from .load import Load
 from .member import Member
 from .native import layout
 from .python_loop import PythonLoop
@@ -39,6 +41,7 @@ LOOK_SECONDS = 0.01  # of them count for one look at most, or standing still wou
 RECEIVE_SECONDS = 1.0  # for which a worker that stops keeps receiving at most,
 DRAIN_SECONDS = 2.0  # and then answering what it has received
 CLIENT_SECONDS = 0.75  # for which it then waits for clients' full queues at most, all in all
+REPORT_SECONDS = 1.0  # between two reports to the supervisor of a fleet
 EVENTS_SECONDS = 0.002  # for which the loop runs between two chunks of events
 
 
@@ -159,6 +162,7 @@ class Worker:
             self._resources = resources.pop_all()
         self._forked: ForkError | None = None
         self._member: Member | None = None
+        self._reported = 0.0  # when its supervisor was told what this worker does
         tell_in_child(self)
 
     def _after_fork(self) -> None:
@@ -210,12 +214,11 @@ class Worker:
         service = self._service
         assert service.partitions is not None
         self._member = Member(
-            service.engine,
+            service.engine.hand_over(),
             service.partitions,
             service.checkpointer,
-            supervisor,
+            ControlLink(supervisor, name, self._wakeup.nudge),
             name,
-            self._wakeup.nudge,
         )
         self._resources.callback(self._member.close)
         self._member.introduce(self.endpoints)
@@ -242,6 +245,9 @@ class Worker:
         dispatcher.send_reloaded(service.reload(subscribed))
         if self._member is not None:
             seconds = min(seconds, self._member.turn())
+            if service.turned >= self._reported + REPORT_SECONDS:
+                self._reported = service.turned
+                self._member.report(Load.of(service).to_fields())
         if eviction is not None:  # before a commit begins, while streams may be evicted
             seconds = min(seconds, eviction.turn(subscribed))
         for publication in service.events():

@@ -169,7 +169,7 @@ def test_an_invalid_layer_is_named(tmp_path: Path, wrong: dict[str, Any], words:
 
 def test_an_invalid_size_is_refused_with_its_layer(tmp_path: Path) -> None:
     path = rtneural(tmp_path, [layer("dense", table(2, 3)), layer("dense", [[], [], []])])
-    assert refused(sl.from_rtneural, path).startswith("layer 1 (dense): Dense: expected output")
+    assert "AIDA-X): layer 1 (dense): Dense: expected output" in refused(sl.from_rtneural, path)
 
 
 def test_layers_that_contradict_each_other_are_refused(tmp_path: Path) -> None:

@@ -154,14 +154,19 @@ def _over_variables(n: Any, x: Any) -> Any:
     ("forward", "layer"),
     [(_less_the_last, {"layer": nn.Linear(8, 4)}), (_over_variables, {"rnn": nn.GRU(8, 4)})],
 )
-def test_what_cannot_be_followed_is_not_taken_in_order(forward: Any, layer: Any) -> None:
+def test_a_layer_over_the_rows_of_a_window_is_one_of_the_window_on_its_side(
+    forward: Any, layer: Any
+) -> None:
     module = Network(forward, **layer)
     if "rnn" in layer:
         module.rnn.batch_first = True
     with pytest.raises(sl.ConvertError, match=r"only with windows of 8: .*window=8"):
         sl.from_torch(module)
-    with pytest.raises(sl.ConvertError, match="is given other values at some steps"):
-        sl.from_torch(module, window=8)
+    model = sl.from_torch(module, window=8, inputs=["a", "b", "c"])
+    X = np.random.default_rng(3).standard_normal((8, 3)).astype(np.float32)
+    with torch.no_grad():
+        expected = module(torch.tensor(X)[None]).reshape(-1)
+    assert np.allclose(sl.Engine(model, 1, "reference").run("a", X)[-1], expected, atol=1e-5)
 
 
 def test_a_forward_that_was_never_seen_is_not_guessed() -> None:

@@ -110,7 +110,7 @@ def test_what_cannot_be_stepped_is_named() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.cumsum(self.lstm(x)[0], 1)
 
-    words = r"^the TorchScript: .*torch\.cumsum: it sums over the whole past"
+    words = r"^a TorchScript: .*torch\.cumsum: it sums over the whole past"
     with pytest.raises(ConvertError, match=words):
         sl.from_torch(torch.jit.script(Whole().eval()))
 

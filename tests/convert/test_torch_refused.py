@@ -89,7 +89,7 @@ def test_a_softmax_with_a_dimension(kind: str, dim: int, recurrent: bool) -> Non
     layer = nn.GRU(2, 4, batch_first=True) if recurrent else nn.Linear(2, 4)
     module = scramble(nn.Sequential(layer, getattr(nn, kind)(dim)), 5)
     if dim != 2 and (recurrent or dim != 1):  # rows and sequences of them have features there
-        words = r"(1 is over dimension|1 has dim=1|softmax|softmin).*use dim=-1"
+        words = r"(1 is over dimension|1 has dim=1|softmax|softmin).*(use dim=-1|window=T)"
         with pytest.raises(ConvertError, match=words):
             sl.from_torch(module)
         return

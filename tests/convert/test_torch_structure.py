@@ -101,7 +101,7 @@ def test_scaling_is_that_of_each_value(signals: Signals) -> None:
     assert np.array_equal(scale(signals, labels, weight / weight, 0 * weight, "mul"), labels)
     position = np.broadcast_to(np.arange(T)[:, None], labels.shape)
     uneven = scale(signals, labels, np.ones(labels.shape), position.astype(float), "add")
-    with pytest.raises(ConvertError, match="other values at some steps"):
+    with pytest.raises(ConvertError, match="other values of add at some steps"):
         signals.vectors(uneven, "fc")
 
 

@@ -152,8 +152,8 @@ def test_causal_convolutions_are_stepped(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("mean", "takes the values of 13 steps at once, a window: say of how many rows"),
-        ("last of both", "bidirectional: .* give the number of rows"),
+        ("mean", "takes the values of 13 steps at once, a window: give the number of its rows"),
+        ("last of both", "bidirectional: .* give the number of its rows"),
         ("flatten", r"takes 40 values.* if it takes windows of T rows, give .*window=T"),
         ("convolution", "another number of steps than the input: .*window=T"),
     ],

@@ -12,7 +12,7 @@ FILES = sorted(
     path
     for ending in ("keras", "h5")
     for path in FOLDER.glob(f"keras[23]_*.{ending}")
-    if path.name.split("_")[1] not in ("window", "branches")
+    if path.name.split("_")[1] not in ("window", "branches", "joined")
 )
 BACKENDS = ["reference", "cpu"]
 

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 import streamlstm as sl
+from streamlstm.convert.keras.evaluate import evaluate
 
 FOLDER = Path(__file__).parent
 FILES = sorted(FOLDER.glob("keras[23]_window_*.*"))
+JOINED = sorted(FOLDER.glob("keras[23]_joined_*.*"))
 BRANCHES = sorted(FOLDER.glob("keras3_branches_*.*"))
 
 
@@ -43,3 +45,23 @@ def test_a_network_with_branches_equals_keras(path: Path) -> None:
     Y = sl.Engine(model, 1).run("a", X)[model.window - 1 :]
     assert np.allclose(Y, expected, rtol=2e-6, atol=2e-6)
     assert sl.compare(model, path).agrees
+
+
+@pytest.mark.parametrize("path", JOINED, ids=lambda path: path.stem)
+def test_inputs_and_layers_used_twice_equal_keras(path: Path) -> None:
+    """Of random windows, of positive ones, and of large ones, by the model and by the arrays."""
+    with np.load(FOLDER / f"{path.stem[:6]}_joined.npz") as recorded:
+        X, expected = recorded[f"{path.stem}.x"], recorded[f"{path.stem}.y"]
+    model = sl.from_keras(path)
+    for window, y in zip(X, expected, strict=True):
+        assert np.allclose(model.predict(window)[-1], y, rtol=3e-6, atol=2e-6)
+        assert np.allclose(evaluate(str(path), window)[-1], y, rtol=3e-6, atol=2e-6)
+
+
+def test_an_observation_of_several_inputs_says_which_they_are() -> None:
+    model = sl.from_keras(FOLDER / "keras3_joined_inputs.keras")
+    names = "series_0 series_1 series_2 times_0 times_1 place_0 place_1 shop day"
+    assert model.inputs == tuple(names.split())
+    notes = model.metadata["notes"]
+    assert "series (3), times (2), place (2), shop (1), day (1)" in notes
+    assert "shop is a whole number from 0 to 4" in notes

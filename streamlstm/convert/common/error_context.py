@@ -1,21 +1,26 @@
-"""Context managers that turn any error of a file or layer into a ConvertError with its name."""
+"""Context managers that complete refusals: with the format, the layer, and the nearest way."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ...errors import ConvertError, ModelError
+from ...errors import ConvertError, ModelError, StreamLSTMError
+from .frameworks import first_line
 
-_MALFORMED = (TypeError, AttributeError, KeyError, IndexError, ValueError, RecursionError)
+
+class AdvisedError(ConvertError):
+    """A refusal that says what to do: no general way is added to it."""
 
 
 @contextmanager
-def layer_errors(layer: str) -> Iterator[None]:
-    """Raise errors of a layer specification, such as an unknown activation, as ConvertError.
+def layer_errors(layer: str, way: str = "") -> Iterator[None]:
+    """Name the layer in errors of its specification, and add a way to refusals without one.
 
     Parameters
     ----------
     layer : str
-        Name of the layer in the source; the message starts with it.
+        Name of the layer in the source; messages of a ModelError start with it.
+    way : str
+        The nearest way that works, as a sentence; none is added by default.
 
     Raises
     ------
@@ -23,28 +28,46 @@ def layer_errors(layer: str) -> Iterator[None]:
     """
     try:
         yield
+    except AdvisedError:
+        raise
+    except ConvertError as error:
+        if not way or layer not in str(error):
+            raise
+        raise AdvisedError(f"{str(error).rstrip('.')}. {way}") from None
     except ModelError as error:
         raise ConvertError(f"{layer}: {error}") from None
 
 
 @contextmanager
-def file_errors(name: str) -> Iterator[None]:
-    """Raise errors that a malformed file causes as ConvertError.
+def refusals(what: str, name: str = "") -> Iterator[None]:
+    """Name the format in every refusal, and refuse what code of others cannot read.
 
     Parameters
     ----------
+    what : str
+        What is converted, such as "a network of Keras"; messages start with it.
     name : str
-        Name of the file; the message starts with it.
+        Name of the file, if it is one; it comes before that.
 
     Raises
     ------
     ConvertError
+        In the place of every exception that is not one of this package.
     """
+    start = f"{name} ({what})" if name else what
     try:
         yield
-    except ConvertError:
+    except (ConvertError, ModelError) as error:
+        text = str(error)
+        if text.startswith(start):
+            raise
+        raise ConvertError(f"{start}: {text.removeprefix(f'{name}: ')}") from None
+    except StreamLSTMError:
         raise
-    except ModelError as error:
-        raise ConvertError(f"{name}: {error}") from None
-    except _MALFORMED as error:
-        raise ConvertError(f"{name}: its configuration is malformed: {error!r}.") from None
+    except Exception as error:  # of any type: files are damaged in many ways
+        kind = type(error).__name__
+        raise ConvertError(
+            f"{start}: cannot be read: what it holds is damaged, or of a kind that is not known "
+            f"here ({kind}: {first_line(error)}). Save it again with the software it is from; if "
+            "that software reads it, this is a fault here."
+        ) from error

@@ -16,7 +16,7 @@ from ...network.layers import GRU, LSTM, RNN, Dense
 from ...network.model import Model
 from ..common.beside import notes_on
 from ..common.builder import ModelBuilder
-from ..common.error_context import file_errors
+from ..common.error_context import refusals
 from ..common.files import read_json
 from ..common.options import merge_options, text_metadata
 from ..common.weights import Weights
@@ -53,7 +53,7 @@ def from_guitarml(path: str | PathLike[str], **options: Any) -> Model:
     A. Wright et al., "Real-Time Guitar Amplifier Emulation with Deep Learning", 2020.
     """
     content, name = read_json(path), fspath(path)
-    with file_errors(name):
+    with refusals("JSON of GuitarML", name):
         return _read(name, content, options)
 
 

@@ -15,7 +15,7 @@ from ...errors import ConvertError
 from ...network.layers import LSTM, Dense
 from ...network.model import Model
 from ..common.builder import ModelBuilder
-from ..common.error_context import file_errors
+from ..common.error_context import refusals
 from ..common.files import read_json
 from ..common.options import merge_options, text_metadata
 from ..common.weights import Float64Array, to_float64
@@ -57,7 +57,7 @@ def from_nam(path: str | PathLike[str], **options: Any) -> Model:
     S. Atkinson, NeuralAmpModelerCore, NAM/lstm.cpp: the order of the weights.
     """
     content, name = read_json(path), fspath(path)
-    with file_errors(name):
+    with refusals("a file of Neural Amp Modeler", name):
         return _read(name, content, options)
 
 

@@ -19,7 +19,7 @@ from ...network.model import Model
 from ...network.scaling import Scaling
 from ..common.beside import notes_on
 from ..common.builder import ModelBuilder
-from ..common.error_context import file_errors, layer_errors
+from ..common.error_context import layer_errors, refusals
 from ..common.files import read_json
 from ..common.options import merge_options, text_metadata
 from ..common.weights import Weights, to_float64
@@ -67,7 +67,7 @@ def from_rtneural(path: str | PathLike[str], **options: Any) -> Model:
     J. Chowdhury, "RTNeural: Fast Neural Inferencing for Real-Time Systems", 2021.
     """
     content, name = read_json(path), fspath(path)
-    with file_errors(name):
+    with refusals("JSON of RTNeural or AIDA-X", name):
         return _read(name, content, options)
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any, TypeGuard
 
+from .calls import CONSTANT
 from .network import KerasLayer
 
 # Functions of Keras 2 in a graph; in Keras 3 these are layers.
@@ -45,6 +46,8 @@ def _numbers(calls: Any) -> tuple[float, bool] | None:
     while isinstance(call, list) and call and isinstance(call[0], list):
         call = call[0]
     if isinstance(call, list) and len(call) == 4 and isinstance(call[3], dict):  # Keras 2
+        if call[0] == CONSTANT:
+            return (float(call[2]), True) if _is_number(call[2]) else None
         number = call[3].get("y")
         return (number, False) if _is_number(number) else None
     return None

@@ -20,7 +20,10 @@ def multi_head(context: Context, layer: KerasLayer) -> None:
     """MultiHeadAttention, of a sequence to itself or of branches: query, value, key."""
     config = layer.config
     if config.get("attention_axes") not in (None, [1], 1) or config.get("output_shape"):
-        raise ConvertError(f"{layer.where} is refused: expected attention over the steps.")
+        raise ConvertError(
+            f"{layer.where} is refused: it attends over other axes than the steps, or has an "
+            "output_shape."
+        )
     names = names_of(config)
     weights = context.weights.take(layer, names)
     arrays = {name: weights.take(name) for name in names}
@@ -69,7 +72,9 @@ def attention(context: Context, layer: KerasLayer) -> None:
     """Attention: of a sequence to itself, or of branches: query, value, and key if it differs."""
     config = layer.config
     if config.get("score_mode", "dot") != "dot":
-        raise ConvertError(f"{layer.where} is refused: expected scores of dot products.")
+        raise ConvertError(
+            f"{layer.where} is refused: its scores are not products (score_mode='dot')."
+        )
     scale = 1.0
     if config.get("use_scale"):
         weights = context.weights.take(layer, ("scale",))
@@ -135,7 +140,9 @@ def permute(context: Context, layer: KerasLayer) -> None:
         return
     N, rows = context.need_width(layer), over_rows.rows_of(context, layer)
     if dims != [2, 1] or not rows:
-        raise ConvertError(f"{layer.where} is refused: expected dims (2, 1) of a sequence.")
+        raise ConvertError(
+            f"{layer.where} is refused: it exchanges other axes than steps and features."
+        )
     over_rows.add(context, layer, Transpose(N, rows))
 
 
@@ -144,7 +151,10 @@ def reduction(context: Context, layer: KerasLayer) -> None:
     axis, keep = layer.config.get("axis"), layer.config.get("keepdims")
     axis = axis[0] if isinstance(axis, Sequence) and len(axis) == 1 else axis
     if axis not in (1, -2) or context.time == 0:
-        raise ConvertError(f"{layer.where} is refused: expected axis 1, the steps, got {axis}.")
+        raise ConvertError(
+            f"{layer.where} is refused: it is over axis {axis}, and only one over axis 1, the "
+            "steps, can be brought."
+        )
     own = Pool(context.need_width(layer), _REDUCTIONS[layer.kind])
     over_rows.add(context, layer, own)
     context.time = 1 if keep else 0

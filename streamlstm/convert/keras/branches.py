@@ -3,10 +3,10 @@
 from ...errors import ConvertError
 from ...network.layers import Last
 from ..common.error_context import layer_errors
+from . import padding, rows
 from .context import Context
 from .network import KerasLayer
-from .padding import settle
-from .unsupported import reason
+from .unsupported import reason, way_around
 
 # What a function of Keras 2 in a graph is called, and the layer that does the same.
 _FUNCTIONS = {
@@ -69,10 +69,11 @@ def kind_of(layer: KerasLayer) -> str:
 def _branch(context: Context, layers: list[KerasLayer]) -> Context:
     """Return the context behind the layers of a branch."""
     inner = context.branch()
-    for layer in layers:
-        with layer_errors(layer.where):
+    for n, layer in enumerate(layers):
+        with layer_errors(layer.where, way_around(layers, n)):
             context.add(inner, layer)
-    settle(inner, "the end of a branch")
+    padding.settle(inner, "the end of a branch")
+    rows.settle(inner)
     return inner
 
 
@@ -93,4 +94,7 @@ def _check_axis(parts: list[Context], layer: KerasLayer) -> None:
     """Check that features are concatenated, not steps."""
     axis = layer.config.get("axis", -1)
     if axis != -1 and axis != (1 if all(part.time == 0 for part in parts) else 2):
-        raise ConvertError(f"{layer.where}: expected axis -1, the features, got {axis}.")
+        raise ConvertError(
+            f"{layer.where}: expected axis -1, the features, got {axis}: no layer here puts rows "
+            "behind rows."
+        )

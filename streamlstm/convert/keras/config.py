@@ -26,7 +26,7 @@ def read_index(calls: Any, rank: int) -> int | None:
     calls, rank
         As for :func:`read_slice`.
     """
-    parts = _parts(calls, rank)
+    parts = read_parts(calls, rank)
     index = parts[-1] if len(parts) == rank else None
     others = all(part == slice(None) for part in parts[:-1])
     return index if others and isinstance(index, int) else None
@@ -42,7 +42,7 @@ def read_slice(calls: Any, rank: int) -> slice | None:
     rank : int
         Rank of the tensor, batch axis included.
     """
-    parts = _parts(calls, rank)
+    parts = read_parts(calls, rank)
     if len(parts) != rank or parts[0] != slice(None):
         return None
     time = parts[1:-1]
@@ -53,7 +53,7 @@ def read_slice(calls: Any, rank: int) -> slice | None:
 
 def takes_last(calls: Any, rank: int) -> bool:
     """Return whether a slice, of which :func:`read_slice` returns one, takes the last step."""
-    return any(part in (-1, slice(-1, None)) for part in _parts(calls, rank)[1:-1])
+    return any(part in (-1, slice(-1, None)) for part in read_parts(calls, rank)[1:-1])
 
 
 def read_rows(calls: Any) -> tuple[slice, bool] | None:
@@ -62,7 +62,7 @@ def read_rows(calls: Any) -> tuple[slice, bool] | None:
     Those are slices that take all rows, or the last one, which :func:`read_slice` reads. Also
     return whether it is a single row, whose axis is gone then.
     """
-    parts = _parts(calls, 3)
+    parts = read_parts(calls, 3)
     if len(parts) != 3 or parts[0] != slice(None) or parts[2] != slice(None):
         return None
     rows = parts[1]
@@ -73,8 +73,14 @@ def read_rows(calls: Any) -> tuple[slice, bool] | None:
     return (rows, False) if rows.step in (None, 1) else None
 
 
-def _parts(calls: Any, rank: int) -> list[Any]:
-    """Return an index, a slice or None for each axis; of another length if they do not fit."""
+def read_parts(calls: Any, rank: int) -> list[Any]:
+    """Return an index, a slice or None for each axis; of another length if they do not fit.
+
+    Parameters
+    ----------
+    calls, rank
+        As for :func:`read_slice`.
+    """
     parts = [_part(part) for part in _spec(calls)]
     if ... in parts:
         at = parts.index(...)

@@ -9,6 +9,7 @@ from .activations import read_activation
 from .concatenate import ANNOTATION, EmbeddingConcat
 from .config import input_shape
 from .file import KerasFile
+from .inputs import InputPart
 from .network import KerasLayer, Network
 from .weights import FileWeights
 
@@ -64,6 +65,13 @@ class Context:
         Rows of zeros before and behind the sequence, which the next layer gets.
     one_query : bool
         Whether the first of the branches that were joined last has one row, and others more.
+    part : InputPart or None
+        The input that came in last, where there are several.
+    embeds : bool
+        Whether the input is a category, which an embedding takes first.
+    numbers : KerasLayer or None
+        What has made numbers of rows, without an axis for features, [batch, rows]: to an embedding
+        they are rows, to all other layers features.
     add : callable
         Appends a layer, ``add(context, layer)``.
     """
@@ -86,6 +94,9 @@ class Context:
         self.decoded = False
         self.padding = (0, 0)
         self.one_query = False
+        self.part: InputPart | None = None
+        self.embeds = embeds
+        self.numbers: KerasLayer | None = None
         self.final = network.layers[-1]
         concats = [
             layer.config[ANNOTATION] for layer in network.all_layers if ANNOTATION in layer.config
@@ -99,12 +110,18 @@ class Context:
                 self.time = window  # which the caller says
             if rank not in (2, 3):
                 raise ConvertError(
-                    f"{file.name}: expected input (batch, time, features), got {tuple(shape)}."
+                    f"expected input (batch, time, features), got {tuple(shape)}: a row of a "
+                    "stream "
+                    "is one vector. What takes such rows can be brought by itself, "
+                    "keras.Model(net.get_layer(NAME).input, net.outputs).save('rest.keras'), and "
+                    "what comes before the layer NAME be computed in your own program."
                 )
-        self.builder = ModelBuilder(1 + self.numbers if embeds else shape[-1] if shape else None)
+        self.builder = ModelBuilder(
+            1 + self.count_of_numbers if embeds else shape[-1] if shape else None
+        )
 
     @property
-    def numbers(self) -> int:
+    def count_of_numbers(self) -> int:
         """Count of numeric features beside the category."""
         return self.concat.numbers if self.concat else 0
 
@@ -134,7 +151,10 @@ class Context:
         axis = layer.config.get("axis", -1)
         axes = list(axis) if isinstance(axis, list | tuple) else [axis]
         if axes not in ([-1], [1 if self.time == 0 else 2]):
-            raise ConvertError(f"{layer.where}: expected axis -1, the features, got {axis}.")
+            raise ConvertError(
+                f"{layer.where}: expected axis -1, the features, got {axis}: it counts the rows of "
+                "a window too, and no layer here normalises these."
+            )
 
 
 def units(layer: KerasLayer) -> int:

@@ -21,6 +21,7 @@ from .concatenate import ANNOTATION, SLICES
 from .config import read_slice
 from .evaluate_rows import join, looks_over_rows, over_rows
 from .file import Config, read_keras
+from .inputs import PART
 from .network import KerasLayer, Network, read_network
 from .runtime import installed_keras, run_keras
 from .weights import FileWeights
@@ -164,6 +165,8 @@ def _steps(weights: FileWeights, layer: KerasLayer, major: int) -> Iterator[Step
         mean, deviation = given[0].reshape(-1), np.sqrt(given[1].reshape(-1))
         inverted = bool(config.get("invert"))
         yield lambda x: x * deviation + mean if inverted else (x - mean) / deviation
+    elif kind == PART:
+        yield lambda x: x[config["part"].columns]
     elif kind in SLICES:
         columns = read_slice(layer.calls, 3) or read_slice(layer.calls, 2) or slice(None)
         yield lambda x: x[columns]

@@ -4,6 +4,7 @@ As in evaluate.py nothing here uses what the converter makes. A function takes X
 """
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,16 +13,17 @@ import numpy as np
 from ..common.weights import Float64Array
 from .branches import kind_of
 from .concatenate import SLICES
-from .config import input_shape, read_rows, read_slice, takes_last
+from .config import input_shape, read_parts, read_rows
 from .context import CONVOLUTIONS, GLOBAL_POOLING, POOLING
 from .graph import LAST
+from .inputs import PART
 from .network import KerasLayer, Network
 
 Rows = Callable[[Float64Array], Float64Array]
 RECURRENT = ("LSTM", "GRU", "SimpleRNN")
 _KINDS = (
     *("Bidirectional", "RepeatVector", "Attention", "MultiHeadAttention", "Permute"),
-    *("ZeroPadding1D", "Cropping1D"),
+    *("ZeroPadding1D", "Cropping1D", "AdditiveAttention"),
     *("Sum", "Mean", "Max", *CONVOLUTIONS, *POOLING, *GLOBAL_POOLING),
 )
 
@@ -32,13 +34,17 @@ def looks_over_rows(network: Network) -> bool:
     for layer in network.all_layers:
         if layer.kind in _KINDS or layer.config.get("go_backwards"):
             return True
+        if layer.kind == PART and not layer.config["part"].is_series:
+            return _is_long(network)
         if layer.kind == "Flatten" and not ended and _is_long(network):
             return True
         if layer.branches and _is_long(network):
             return True
         if layer.kind == "Softmax" and layer.config.get("axis") in (1, [1], -2):
             return _is_long(network)
-        if layer.kind in SLICES and read_rows(layer.calls) is not None:
+        if layer.kind == "ExpandDims" or (
+            layer.kind in SLICES and read_rows(layer.calls) is not None
+        ):
             return _is_long(network)
         ended |= layer.kind in RECURRENT and not layer.config.get("return_sequences")
     return False
@@ -80,12 +86,17 @@ def over_rows(
         return lambda X: _pool(config, np.max if "Max" in kind else np.mean, X)
     if kind in GLOBAL_POOLING:
         return lambda X: (np.max if "Max" in kind else np.mean)(X, axis=0, keepdims=True)
-    if kind in SLICES and (rows := read_rows(layer.calls)) is not None:
-        return lambda X: X[rows[0]]
     if kind in SLICES:
-        rank = 3  # of one step both are the same
-        columns = read_slice(layer.calls, rank) or slice(None)
-        return lambda X: (X[-1:] if takes_last(layer.calls, rank) else X)[:, columns]
+        return lambda X: _sliced(layer, X)
+    if kind == PART:
+        part = config["part"]
+        return lambda X: (X if part.is_series else X[-1:])[:, part.columns]
+    if kind == "Embedding":
+        return lambda X: _looked_up(arrays[0], X)
+    if kind == "ExpandDims":
+        return lambda X: X.reshape(1, -1) if config["axis"] in (1, -2) else X.reshape(-1, 1)
+    if kind == "Squeeze":
+        return lambda X: X.reshape(1, -1)
     if kind == LAST and config["which"] == "last":
         return lambda X: X[-1:]
     if kind == LAST:
@@ -132,6 +143,27 @@ def join(layer: KerasLayer, parts: list[Float64Array], arrays: list[Float64Array
         "Multiply": math.prod,
     }
     return np.asarray(joins[kind](parts))
+
+
+def _looked_up(table: Float64Array, X: Float64Array) -> Float64Array:
+    """Return the vectors of categories: of one a row, or of one row of several."""
+    if len(X) == 1:
+        return np.asarray(table[X[0].astype(int)])
+    return np.hstack([table[X[:, 0].astype(int)], X[:, 1:]])
+
+
+def _sliced(layer: KerasLayer, X: Float64Array) -> Float64Array:
+    """Return rows and features that a slice takes, of a vector features alone."""
+    shape = re.search(r"'shape': \[([^]]*)\]", repr(layer.calls))
+    rank = 3
+    if shape:  # which Keras 3 writes
+        rank = shape[1].count(",") + 1
+    elif len(X) == 1 and len(read_parts(layer.calls, 0)) == 2:
+        rank = 2
+    *rows, features = read_parts(layer.calls, rank)[1:]
+    for part in rows:
+        X = X[[part]] if isinstance(part, int) else X[part]
+    return X[:, features].reshape(1, -1) if isinstance(features, int) else X[:, features]
 
 
 def _recurrent(step: Any, config: dict[str, Any], X: Float64Array) -> Float64Array:

@@ -1,20 +1,20 @@
 """The graph of a Functional network: paths from its outputs back to its inputs, with branches."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Sequence
 
 from ...errors import ConvertError
+from .calls import ORIGIN, find_call, one_entry_a_call, tensors
 from .concatenate import read_concatenate
 from .config import layer_name
 from .file import Config
 
 _RECURRENT = ("LSTM", "GRU", "SimpleRNN")
-_ATTENTION = ("Attention", "MultiHeadAttention")
+_ATTENTION = ("Attention", "AdditiveAttention", "MultiHeadAttention")
 LAST = "LastOutput"  # takes the last row of a sequence: the state that a layer returns
 
 
-def endpoints(config: Config, key: str) -> list[tuple[str, int]]:
-    """Return input or output layers, each with the index of its tensor; files differ in form."""
+def endpoints(config: Config, key: str) -> list[tuple[str, int, int]]:
+    """Return input or output layers, each with its node and tensor; files differ in form."""
     found = config.get(key)
     if isinstance(found, dict):
         found = list(found.values())
@@ -22,7 +22,10 @@ def endpoints(config: Config, key: str) -> list[tuple[str, int]]:
         raise ConvertError(f"the configuration of the network lacks its {key}.")
     if isinstance(found[0], str):
         found = [found]
-    return [(str(entry[0]), int(entry[2]) if len(entry) > 2 else 0) for entry in found]
+    return [
+        (str(name), int(node), int(output))
+        for name, node, output, *_ in ((*entry, 0, 0) for entry in found)
+    ]
 
 
 class FunctionalGraph:
@@ -31,7 +34,10 @@ class FunctionalGraph:
     Parameters
     ----------
     layers : list of dict
-        Configurations of all layers of the network.
+        Configurations of all layers of the network. A layer that is called several times is here
+        as many layers, by the names of its calls.
+    embeddings : bool
+        Whether the vector of a category and numbers beside it are one input.
 
     Attributes
     ----------
@@ -39,8 +45,9 @@ class FunctionalGraph:
         Inputs that need not be on a path: initial states, and numbers beside a category.
     """
 
-    def __init__(self, layers: list[Config]) -> None:
-        self._layers = {layer_name(layer): layer for layer in layers}
+    def __init__(self, layers: Sequence[Config], embeddings: bool = True) -> None:
+        self._given, self._embeddings = layers, embeddings
+        self._layers = one_entry_a_call(layers)
         self.side_inputs: set[str] = set()
         self._on_all_paths: dict[str, list[str]] = {}
 
@@ -51,6 +58,30 @@ class FunctionalGraph:
                 f"the graph of the network refers to a layer {name!r} that it lacks."
             )
         return self._layers[name]
+
+    @property
+    def layers(self) -> dict[str, Config]:
+        """All layers by the names of their calls."""
+        return self._layers
+
+    @property
+    def state_inputs(self) -> set[str]:
+        """Inputs that are initial states, which the caller passes on: a stream keeps its own."""
+        return {
+            source
+            for layer in self._layers.values()
+            if layer.get("class_name") in (*_RECURRENT, "RNN")
+            for source, _ in self.sources(layer)[1:]
+            if self.layer(source).get("class_name") == "InputLayer"
+        }
+
+    def sources(self, layer: Config) -> list[tuple[str, int]]:
+        """Return the calls from which one takes its inputs, each with the index of the tensor."""
+        return [(self.find(name, node), n) for name, node, n in tensors(layer.get("inbound_nodes"))]
+
+    def find(self, name: str, node: int) -> str:
+        """Return the name of a call from what a file says: a layer, and the number of its node."""
+        return find_call(name, node, self._layers, self._given)
 
     def is_state(self, name: str, output: int) -> bool:
         """Return whether an output is a recurrent layer's state, as all but its first one are."""
@@ -67,8 +98,9 @@ class FunctionalGraph:
             path += self._select_output(layer, name, output, path)
             if name == start:
                 break
-            path.append(layer)
             sources = self._sources(name)
+            if len(sources) < 2 or self._embedding(name) is not None:
+                path.append(layer)
             if not sources:
                 break
             if len(sources) == 1:
@@ -79,13 +111,14 @@ class FunctionalGraph:
                 self.side_inputs.add(concat[1])
                 return concat[0] + path[::-1]
             name, output = self._dominators(name)[-2], 0
-            layer["branches"] = [self.path_to(*source, start=name) for source in sources]
+            branches = [self.path_to(*source, start=name) for source in sources]
+            path.append({**layer, ORIGIN: layer.get(ORIGIN, layer), "branches": branches})
         return path[::-1]
 
     def _sources(self, name: str) -> list[tuple[str, int]]:
         """Return what a layer takes; a sequence that attends to itself once."""
         layer = self.layer(name)
-        sources = self._drop_states(layer, name, source_tensors(layer))
+        sources = self._drop_states(layer, name, self.sources(layer))
         if layer.get("class_name") in _ATTENTION and len(set(sources)) == 1:
             return sources[:1]
         return sources
@@ -131,7 +164,11 @@ class FunctionalGraph:
             which = ""
         if not which:
             taker = repr(layer_name(path[-1])) if path else "the output"
-            raise ConvertError(f"layer {taker} takes output {output} of {name!r}: its state.")
+            raise ConvertError(
+                f"layer {taker} takes output {output} of {name!r}, the cell state, which no layer "
+                f"here returns: take output 1, the hidden state, when it is trained; or bring what "
+                f"comes before, keras.Model(net.inputs, net.get_layer({name!r}).input)."
+            )
         return [{"class_name": LAST, "config": {"name": f"state of {name}", "which": which}}]
 
     def _drop_states(
@@ -144,7 +181,10 @@ class FunctionalGraph:
             if self.layer(source).get("class_name") != "InputLayer":
                 raise ConvertError(
                     f"layer {name!r} ({layer.get('class_name')}) takes its initial state from "
-                    f"{source!r}: a stream starts from zeros or a constant."
+                    f"{source!r}, and a layer here starts from zeros or a constant. What comes "
+                    f"before can be brought by itself, keras.Model(net.inputs, net.get_layer("
+                    f"{source!r}).output[0]).save('part.keras'); in training a RepeatVector of it "
+                    "can take the place of the state."
                 )
             self.side_inputs.add(source)
         return sources[:1]
@@ -152,37 +192,9 @@ class FunctionalGraph:
     def _embedding(self, name: str) -> tuple[list[Config], str] | None:
         """Return how a layer joins an embedding and numbers; None if it joins anything else."""
         layer = self.layer(name)
-        sources = source_tensors(layer)
-        if layer.get("class_name") != "Concatenate" or any(output for _, output in sources):
+        sources = self.sources(layer)
+        if not self._embeddings or layer.get("class_name") != "Concatenate":
+            return None
+        if any(output for _, output in sources):
             return None
         return read_concatenate(layer, [source for source, _ in sources], self.path_or_none)
-
-
-def source_tensors(layer: Config) -> list[tuple[str, int]]:
-    """Return the layers from which a layer takes its inputs, each with the index of the tensor."""
-    calls = layer.get("inbound_nodes") or []
-    if calls and isinstance(calls[0], list) and calls[0] and isinstance(calls[0][0], str):
-        calls = [calls]  # Keras 2 omits a list level around a single tensor
-    if len(calls) > 1:
-        raise ConvertError(
-            f"layer {layer_name(layer)!r} ({layer.get('class_name')}) is used more than once."
-        )
-    return [tensor for call in calls for tensor in _tensors(call)]
-
-
-def _tensors(call: Any) -> Iterator[tuple[str, int]]:
-    """Yield layer and tensor index of each tensor in a call, at any depth."""
-    if isinstance(call, dict):
-        history = call.get("config", {}).get("keras_history") if "config" in call else None
-        if call.get("class_name") == "__keras_tensor__" and history:
-            yield str(history[0]), int(history[2])
-            return
-        for key, value in call.items():
-            if key != "mask":  # which Masking gives: its note says what that means here
-                yield from _tensors(value)
-    elif isinstance(call, list):
-        if len(call) >= 3 and isinstance(call[0], str) and isinstance(call[1], int):
-            yield call[0], int(call[2])
-            call = call[3:]
-        for value in call:
-            yield from _tensors(value)

@@ -1,28 +1,33 @@
 """Conversion of Keras 2 and 3 networks, without Keras."""
 
 from collections.abc import Callable
-from os import PathLike
+from os import PathLike, fspath
 from typing import Any
 
 from ...errors import ConvertError
+from ...files import check_path
 from ...network.layers import Flatten
 from ...network.model import Model
 from ..common.beside import notes_on
-from ..common.error_context import file_errors, layer_errors
+from ..common.error_context import layer_errors, refusals
 from ..common.options import merge_options
-from . import attention, branches, core, norms, over_rows, padding, recurrent
+from . import attention, branches, core, norms, over_rows, padding, recurrent, rows
 from .activations import LAYERS as ACTIVATIONS
 from .activations import read_function, read_layer
 from .affine import read_affine
 from .concatenate import ANNOTATION
 from .context import CONVOLUTIONS, GLOBAL_POOLING, POOLING, TRAINING_ONLY, Context
 from .file import KerasFile, read_keras
-from .graph import LAST, endpoints
+from .graph import LAST
+from .inputs import PART
 from .network import KerasLayer, Network, read_network
-from .unsupported import reason
+from .unsupported import reason, way_around
 
 _HANDLERS: dict[str, Callable[[Context, KerasLayer], None]] = {
     "InputLayer": core.input_layer,
+    PART: core.input_part,
+    "ExpandDims": core.expand_dims,
+    "Squeeze": core.squeeze,
     "LSTM": recurrent.recurrent,
     "GRU": recurrent.recurrent,
     "SimpleRNN": recurrent.recurrent,
@@ -90,8 +95,8 @@ def from_keras(path: str | PathLike[str], **options: Any) -> Model:
     >>> import streamlstm as sl
     >>> model = sl.from_keras("model.keras")  # doctest: +SKIP
     """
-    file = read_keras(path)
-    with file_errors(file.name):
+    with refusals("a network of Keras", fspath(check_path(path, ConvertError, "a Keras file"))):
+        file = read_keras(path)
         return _convert(file, read_network(file), options)
 
 
@@ -102,28 +107,40 @@ def _convert(file: KerasFile, network: Network, options: dict[str, Any]) -> Mode
         )
     window = options.get("window")
     context = Context(file, network, _add, window if isinstance(window, int) else None)
-    for layer in network.layers:
-        with layer_errors(layer.where):
+    for n, layer in enumerate(network.layers):
+        with layer_errors(
+            layer.where, way_around(network.layers, n, str(file.config["class_name"]))
+        ):
             _add(context, layer)
     padding.settle(context, "the output")
+    rows.settle(context)
     context.weights.finish()
     if context.decoded and context.time:  # all rows are answered, one behind the other
         width = context.builder.width or 0
         context.builder.add(Flatten(width, context.time), {}, "the output")
-    context.builder.window = _window(file, network, context)
+    context.builder.window = _window(network, context)
     context.builder.notes += notes_on(file.beside, {}, options, "The file")
+    if network.parts:
+        _name_inputs(context, network, options)
     skip = _skip(file, network, context.builder.width)
     source = f"Keras {file.version}".strip()
     return context.builder.build(source, **merge_options(options, skip=skip))
 
 
-def _window(file: KerasFile, network: Network, context: Context) -> int | None:
+def _name_inputs(context: Context, network: Network, options: dict[str, Any]) -> None:
+    """Say which columns of an observation the inputs are, and name them."""
+    listed = ", ".join(f"{part.name} ({part.width})" for part in network.parts)
+    context.builder.notes.append(
+        f"An observation is all inputs of the network, one behind the other: {listed}; what has no "
+        "rows in the network is taken of the last."
+    )
+    if options.get("inputs") is None and options.get("input_scaling") is None:
+        options["inputs"] = [name for part in network.parts for name in part.names]
+
+
+def _window(network: Network, context: Context) -> int | None:
     """Return the rows of the windows that the network takes; None if it keeps its state."""
-    config = file.config.get("config")
-    has_states = False
-    if isinstance(config, dict) and "input_layers" in config and context.concat is None:
-        has_states = len(endpoints(config, "input_layers")) > 1  # which the caller keeps
-    if has_states or any(layer.config.get("stateful") for layer in network.all_layers):
+    if network.has_states or any(layer.config.get("stateful") for layer in network.all_layers):
         return None
     return context.rows
 
@@ -134,6 +151,8 @@ def _add(context: Context, layer: KerasLayer) -> None:
     _check_precision(layer)
     if kind not in (*CONVOLUTIONS, *TRAINING_ONLY, "ZeroPadding1D"):
         padding.settle(context, layer.where)
+    if kind not in ("Embedding", "ExpandDims", *TRAINING_ONLY):
+        rows.settle(context)
     if ANNOTATION in config:
         core.concatenate(context, layer)
     elif layer.branches and kind not in _HANDLERS:

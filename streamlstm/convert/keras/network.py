@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import ConvertError
+from .calls import MODELS, ORIGIN
 from .concatenate import sliced_columns
 from .config import layer_name
 from .file import Config, KerasFile
-from .graph import FunctionalGraph, endpoints, source_tensors
+from .graph import FunctionalGraph, endpoints
+from .inputs import InputPart, one_input, series_of_numbers
+from .tf_functions import as_layer
 
 _ADDITIONS = ("Add", "TFOpLambda")  # the second is what Keras 2 writes for x + y
 _PLUS = ("__operators__.add", "math.add")
-MODELS = ("Sequential", "Functional", "Model")
 
 
 @dataclass
@@ -41,6 +43,8 @@ class KerasLayer:
         ``inbound_nodes``: the arguments of its calls; empty if unknown.
     branches : list of list of KerasLayer
         What it joins, each from where they part, if it joins anything.
+    function : bool
+        Whether it is a function of ``keras.ops``, which the network does not list as a layer.
     """
 
     kind: str
@@ -51,6 +55,7 @@ class KerasLayer:
     aliases: tuple[str, ...]
     calls: list[Any] = field(default_factory=list)
     branches: "list[list[KerasLayer]]" = field(default_factory=list)
+    function: bool = False
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -73,10 +78,16 @@ class Network:
         In the order in which they are applied.
     skip : list of int, optional
         The input added to each output; a single one is added to every output.
+    parts : list of InputPart
+        The inputs of which an observation is made, if there are several.
+    has_states : bool
+        Whether further inputs are states that its caller keeps.
     """
 
     layers: list[KerasLayer]
     skip: list[int] | None = None
+    parts: list[InputPart] = field(default_factory=list)
+    has_states: bool = False
 
     @property
     def all_layers(self) -> list[KerasLayer]:
@@ -106,10 +117,10 @@ def read_network(file: KerasFile) -> Network:
             "cannot be read without its code. Build the same layers as keras.Sequential, copy the "
             "weights with set_weights, and save that."
         )
-    configs, skip = _in_order(kind, config)
+    ordered = _in_order(kind, config)
     paths = _paths(_layer_configs(config), file.root)
-    layers = _flatten_all(configs, paths, None, ())
-    return Network(layers, skip)
+    layers = _flatten_all(ordered.layers, paths, None, ())
+    return Network(layers, ordered.skip, ordered.parts, ordered.has_states)
 
 
 def _layer_configs(config: Any) -> list[Config]:
@@ -149,7 +160,8 @@ def _flatten_all(
     """Return layers without models and wrappers around them; arrays are found by ``paths``."""
     found: list[KerasLayer] = []
     for layer in layers:
-        found += _flatten(layer, paths.get(id(layer), ""), group, aliases)
+        path = paths.get(id(layer.get(ORIGIN, layer)), "")
+        found += _flatten(layer, path, group, aliases)
         branches = layer.get("branches", [])
         found[-1].branches = [_flatten_all(b, paths, group, aliases) for b in branches]
     return found
@@ -163,20 +175,28 @@ def _flatten(
     name = str(config.get("name", layer.get("name", kind)) if isinstance(config, dict) else kind)
     group, aliases = group or name, (*aliases, name)
     if kind in MODELS:
-        inner, _ = _in_order(kind, config, inside=True)
+        inner = _in_order(kind, config, inside=True).layers
         paths = _paths(_layer_configs(config), f"{path}/layers")
         yield from _flatten_all(inner, paths, group, aliases)
     elif kind == "TimeDistributed":
         inner_layer = _inner(config, "layer", name)
         if inner_layer.get("class_name") in ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional"):
-            raise ConvertError(f"layer {name!r} (TimeDistributed) runs a recurrent layer inside.")
+            raise ConvertError(
+                f"layer {name!r} (TimeDistributed) runs a recurrent layer inside of each row, and "
+                "a "
+                "row of a stream is one vector. Compute it in your own program, and bring what "
+                "comes "
+                f"behind, keras.Model(net.get_layer({name!r}).output, net.outputs)."
+            )
         yield from _flatten(inner_layer, f"{path}/layer", group, aliases)
     elif kind == "RNN":
         yield from _cells(config, f"{path}/cell", name, group, aliases)
     else:
         path += "/cell" if kind in ("LSTM", "GRU", "SimpleRNN") else ""
         calls = layer.get("inbound_nodes") or []
-        yield KerasLayer(kind, name, config, path, group, aliases, calls)
+        kind, config = as_layer(kind, config, calls)
+        function = ".ops" in str(layer.get("module"))
+        yield KerasLayer(kind, name, config, path, group, aliases, calls, function=function)
 
 
 def _inner(config: Config, key: str, name: str) -> Config:
@@ -213,42 +233,84 @@ def _cells(
         yield KerasLayer(kind, own, inner, paths[id(part)], group, (*aliases, own))
 
 
-def _in_order(
-    kind: str, config: Any, inside: bool = False
-) -> tuple[list[Config], list[int] | None]:
-    """Return the layers of a model in the order in which they are applied.
+@dataclass
+class _Ordered:
+    """The layers of a model in the order in which they are applied, and what else there is."""
 
-    And the columns of the input that are added to the output, unless it is ``inside`` of another.
-    """
+    layers: list[Config]
+    skip: list[int] | None = None
+    parts: list[InputPart] = field(default_factory=list)
+    has_states: bool = False
+
+
+def _in_order(kind: str, config: Any, inside: bool = False) -> _Ordered:
+    """Return the layers of a model; ``inside`` of another an input is not told apart."""
     layers = _layer_configs(config)
     if kind == "Sequential":
-        return layers, None
-    inputs = [name for name, _ in endpoints(config, "input_layers")]
-    outputs = endpoints(config, "output_layers")
+        return _Ordered(layers)
     graph = FunctionalGraph(layers)
+    inputs = [name for name, *_ in endpoints(config, "input_layers")]
+    outputs = [(graph.find(name, node), n) for name, node, n in endpoints(config, "output_layers")]
+    output = _only_output(graph, outputs)
+    series = [name for name in inputs if name not in graph.state_inputs]
+    if len(series) == 1 and not inside:
+        layers = series_of_numbers(layers, graph, series[0])
+        graph = FunctionalGraph(layers)
+    found = None if len(series) > 1 else _follow(graph, output, inside)
+    if found is None:
+        found = _joined_at_once(graph, output, inputs)
+    if found is None:
+        layers, parts = one_input(layers, graph, series)
+        found = _follow(FunctionalGraph(layers, embeddings=False), output, inside)
+        found.parts = parts
+    used = {*graph.side_inputs, *_names(found.layers)}
+    if not {*inputs} <= used | graph.state_inputs:
+        raise ConvertError(
+            f"the network has {len(inputs)} inputs and {len(outputs)} outputs, and its answer does "
+            f"not depend on {', '.join(sorted({*inputs} - used))}."
+        )
+    found.has_states = bool(graph.state_inputs)
+    return found
+
+
+def _joined_at_once(
+    graph: FunctionalGraph, output: tuple[str, int], inputs: Sequence[str]
+) -> _Ordered | None:
+    """Return the layers behind a category and numbers beside it; None of any other inputs."""
+    try:
+        found = _follow(graph, output, False)
+    except ConvertError:
+        return None
+    return found if {*inputs} <= {*graph.side_inputs, *_names(found.layers)} else None
+
+
+def _names(layers: Sequence[Config]) -> set[str]:
+    """Return the names of layers, those of their branches too."""
+    inner = (_names(branch) for layer in layers for branch in layer.get("branches", ()))
+    return {layer_name(layer) for layer in layers}.union(*inner)
+
+
+def _only_output(graph: FunctionalGraph, outputs: list[tuple[str, int]]) -> tuple[str, int]:
     # A network that is stepped by its caller returns its states beside its predictions.
     predictions = [output for output in outputs if not graph.is_state(*output)] or outputs
-    found: tuple[list[Config], list[int] | None] | None = None
-    if len(predictions) == 1:
-        last = graph.layer(predictions[0][0])
-        if last.get("class_name") in _ADDITIONS and not inside:
-            found = _read_skip(graph, last)
-        if found is None:
-            found = graph.path_to(*predictions[0]), None
     if len(predictions) > 1:
         listed = ", ".join(name for name, _ in predictions)
         raise ConvertError(
             f"the network has the outputs {listed}, and a model has one: save each as a network of "
-            f"its own, keras.Model(net.input, net.get_layer({predictions[0][0]!r}).output), or "
+            f"its own, keras.Model(net.inputs, net.get_layer({predictions[0][0]!r}).output), or "
             "join them by Concatenate."
         )
-    used = {*graph.side_inputs, *(layer_name(layer) for layer in (found[0] if found else ()))}
-    if found is None or not {*inputs} <= used:
-        raise ConvertError(
-            f"the network has {len(inputs)} inputs and {len(outputs)} outputs; one of each can be "
-            "stepped, beside states and, joined with the vector of a category, numbers."
-        )
-    return found
+    return predictions[0]
+
+
+def _follow(graph: FunctionalGraph, output: tuple[str, int], inside: bool) -> _Ordered:
+    """Return the layers up to the output, with the columns of the input that are added there."""
+    last = graph.layer(output[0])
+    if last.get("class_name") in _ADDITIONS and not inside:
+        found = _read_skip(graph, last)
+        if found is not None:
+            return _Ordered(*found)
+    return _Ordered(graph.path_to(*output))
 
 
 def _read_skip(
@@ -257,7 +319,7 @@ def _read_skip(
     """Read ``Add(network, input)``: the layers of the network, and the columns that are added."""
     if last.get("class_name") == "TFOpLambda" and last["config"].get("function") not in _PLUS:
         return None
-    sources = source_tensors(last)
+    sources = graph.sources(last)
     if len(sources) != 2 or sources[0] == sources[1]:
         return None
     for network, through in (sources, sources[::-1]):

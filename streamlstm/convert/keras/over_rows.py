@@ -13,6 +13,7 @@ from ...network.layers import (
     Repeat,
 )
 from ..common.builder import Arrays, ModelBuilder
+from ..common.error_context import AdvisedError
 from ..common.weights import Float64Array, Weights
 from .add_layers import KERNELS
 from .context import Context
@@ -97,7 +98,10 @@ def bidirectional(context: Context, layer: KerasLayer) -> None:
     arrays.finish()
     merge = layer.config.get("merge_mode", "concat")
     if merge not in ("concat", "sum", "mul", "ave"):
-        raise ConvertError(f"{layer.where}: expected a merge_mode that joins both, got {merge!r}.")
+        raise ConvertError(
+            f"{layer.where}: expected a merge_mode that joins both directions, got {merge!r}: with "
+            "merge_mode='concat' both are one, the same as in a Concatenate behind it."
+        )
     sequence = bool(inner.config.get("return_sequences"))
     both = Bidirectional(made[0][0].input_size, made[0][0], merge, sequence)
     own = {f"{w}_{n}": a for w, (_, ws) in zip(WAYS, made, strict=True) for n, a in ws.items()}
@@ -147,7 +151,7 @@ def padding(layer: KerasLayer, rows: int | None, reach: int, stride: int) -> tup
     total = reach - 1
     if stride > 1:
         if not rows:
-            raise ConvertError(f"{layer.where}: {_UNKNOWN}")
+            raise AdvisedError(f"{layer.where}: {_UNKNOWN}")
         total = max((-(-rows // stride) - 1) * stride + reach - rows, 0)
     return total // 2, total - total // 2
 
@@ -192,7 +196,7 @@ _UNKNOWN = (
 def rows_of(context: Context, layer: KerasLayer) -> int:
     """Return how many rows come into a layer; of a window they are known."""
     if context.time is None:
-        raise ConvertError(f"{layer.where}: {_UNKNOWN}")
+        raise AdvisedError(f"{layer.where}: {_UNKNOWN}")
     return context.time
 
 

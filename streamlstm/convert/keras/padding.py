@@ -1,6 +1,7 @@
 """ZeroPadding1D and Cropping1D of Keras: rows that are added or left out."""
 
 from dataclasses import replace
+from math import gcd
 
 import numpy as np
 
@@ -43,19 +44,24 @@ def cropping(context: Context, layer: KerasLayer) -> None:
         _append(context, left + right + 1, left, (0, 0), layer.where)
 
 
-def take_rows(context: Context, layer: KerasLayer, first: int, count: int) -> None:
-    """Leave all but some neighbouring rows out."""
-    _append(context, (context.time or count) - count + 1, first, (0, 0), layer.where)
+def take_rows(context: Context, layer: KerasLayer, taken: range) -> None:
+    """Leave all but some rows of a window out, which are in order."""
+    T, step = context.time or len(taken), taken.step if len(taken) > 1 else 1
+    kept = (len(taken) - 1) * step + 1
+    _append(context, T - kept + 1, taken[0], (0, 0), layer.where, step)
 
 
-def _append(context: Context, k: int, place: int, pads: tuple[int, int], where: str) -> None:
-    """Append a convolution of k rows that returns one of them, that at ``place``."""
+def _append(
+    context: Context, reach: int, place: int, pads: tuple[int, int], where: str, stride: int = 1
+) -> None:
+    """Append a convolution that returns one of ``reach`` rows, that at ``place``."""
     N = context.builder.width
     if N is None:
         raise ConvertError(f"{where}: the number of its inputs is not known.")
-    weight = np.zeros((N, k, N))
-    weight[range(N), place, range(N)] = 1
-    made = Conv1D(N, N, k, 1, 1, *pads)
+    spread = gcd(place, reach - 1) or 1  # of fewer rows the weights are fewer
+    weight = np.zeros((N, (reach - 1) // spread + 1, N))
+    weight[range(N), place // spread, range(N)] = 1
+    made = Conv1D(N, N, weight.shape[1], stride, spread, *pads)
     context.builder.add(made, {"weight": weight, "bias": np.zeros(N)}, where)
     context.time = None if context.time is None else made.rows_of(context.time)
 

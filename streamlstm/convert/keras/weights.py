@@ -62,7 +62,8 @@ class FileWeights:
             return self._by_layer.get(layer.key, [])
         folders = [layer.path]
         if layer.kind == "MultiHeadAttention":
-            folders = [f"{layer.path}/{part}_dense" for part in ("query", "key", "value", "output")]
+            parts = [f"{part}_dense" for part in ("query", "key", "value", "output")]
+            folders = [f"{layer.path}/{mark}{part}" for part in parts for mark in ("", "_")]
         if layer.kind == "Bidirectional":
             folders = [f"{layer.path}/{way}_layer/cell" for way in ("forward", "backward")]
         return [

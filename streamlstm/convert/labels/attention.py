@@ -9,6 +9,7 @@ from ...network.layers import Attention
 from .followed import Followed
 from .forks import as_last, fork, multiply, weighted_sum
 from .sequences import whole_sequence
+from .signal import WindowNeededError
 from .signals import Labels, Signal
 
 
@@ -103,9 +104,7 @@ def attend(
     """Return attention of queries to keys and values, [rows, heads * size] each."""
     query, key, value = parts
     if not values.signals.windowed:
-        raise ConvertError(
-            f"{values.where} attends to all steps, a window: say of how many rows it is (window=T)"
-        )
+        raise WindowNeededError(f"{values.where} attends to all steps, a window")
     if heads == 1 and query is key is value:
         own = Attention(query.width, "each", scale, causal=causal)
         return values.signals.over_rows(query, own, "attention")

@@ -12,7 +12,7 @@ from ..common.weights import Float64Array, Weights
 from .forks import resolve_fork
 from .layers import TorchLayer
 from .sequences import without_rest
-from .signal import BranchesError
+from .signal import BranchesError, WindowNeededError
 from .signals import Labels, Signal, Signals, StreamsMixedError
 
 
@@ -59,9 +59,9 @@ def read_output(signals: Signals, labels: Labels) -> Output:
     if signals.windowed:
         return _read_window(signals, labels)
     if {signals[n].rows for n in np.unique(found.signal)} != {signals.steps}:
-        raise ConvertError(
+        raise WindowNeededError(
             "the output has another number of steps than the input: a layer makes one of several, "
-            "of a window: say of how many rows it is (window=T)"
+            "of a window"
         )
     steps = _steps(signals, np.unique(found.position))
     size, rest = divmod(flat.size, len(np.unique(found.position)))

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ...errors import ConvertError
 from ...network.layers import Conv1D, Layer, Pool, SoftmaxOverRows
 from ..common.weights import Float64Array
 from .followed import Followed
 from .sequences import whole_sequence
+from .signal import WindowNeededError
 from .signals import Labels, Signal
 
 
@@ -38,9 +38,8 @@ def convolved(
     source, streams = whole_sequence(values, rows, name)
     layer = make(*beside)
     if not values.signals.windowed and layer.rows_of(source.rows) < source.rows:
-        raise ConvertError(
-            f"{values.where} is a convolution over {layer.kernel_size} steps at once, a window: "
-            "say of how many rows it is (window=T)"
+        raise WindowNeededError(
+            f"{values.where} is a convolution over {layer.kernel_size} steps at once, a window"
         )
     return _channels(values, source, streams, layer, name, arrays)
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ConvertError
+from ..common.error_context import AdvisedError
 from ..common.weights import Float64Array
 from .layers import TorchLayer
 
@@ -17,6 +18,13 @@ CONSTANT = -1  # the label of a number that does not come from the input
 
 class StreamsMixedError(ConvertError):
     """Values of several streams meet, as in a call with the axes in another order."""
+
+
+class WindowNeededError(AdvisedError):
+    """Several steps meet, which only a window has."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"{text}: give the number of its rows (window=T)")
 
 
 class BranchesError(ConvertError):

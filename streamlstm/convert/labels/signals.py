@@ -19,10 +19,11 @@ from ..common.weights import Float64Array, Weights
 from .forks import resolve_fork, rows_beside
 from .layers import TorchLayer
 from .signal import CONSTANT as CONSTANT
-from .signal import BranchesError, Located
+from .signal import BranchesError, Located, WindowNeededError
 from .signal import Labels as Labels
 from .signal import Signal as Signal
 from .signal import StreamsMixedError as StreamsMixedError
+from .transposed import transposed
 
 _MAX_WIDTH = 8192  # of a signal that arithmetic makes
 _MAX_FLAT = 2**18  # and of a window, as one row
@@ -93,12 +94,13 @@ class Signals:
         ConvertError
             If the numbers along it are of several steps or streams, or are constants.
         """
+        labels = transposed(self, labels)
         found, joined = rows_beside(self, labels.reshape(-1, labels.shape[-1]))
         if not joined and self._is_apart(found, what):
             found = self._flattened(found)
         pairs = list(zip(found.signal[0], found.value[0], strict=True))
         if (found.signal != found.signal[0]).any() or (found.value != found.value[0]).any():
-            raise ConvertError(f"{what} is given other values at some steps than at others")
+            raise ConvertError(_uneven(self._all, found, what))
         signal = self.gather([(self._all[n], value) for n, value in pairs])
         return signal, found.position[:, 0].reshape(labels.shape[:-1])
 
@@ -114,10 +116,7 @@ class Signals:
         apart = (found.position != found.position[:, :1]).any(axis=1)
         if apart.any() and not self.windowed:
             steps = len(np.unique(step[int(np.argmax(apart))]))
-            raise ConvertError(
-                f"{what} takes the values of {steps} steps at once, a window: say of how many rows "
-                "it is (window=T)"
-            )
+            raise WindowNeededError(f"{what} takes the values of {steps} steps at once, a window")
         return bool(apart.any())
 
     def steps_of(self, found: Located) -> tuple[Labels, Labels]:
@@ -281,6 +280,14 @@ class Signals:
         matrix = terms[found[0]].copy()
         matrix[:, matrix.shape[1] - (numeric.shape[1] - 1) :] += numeric[:, 1:]
         return {found[0]: matrix}
+
+
+def _uneven(signals: Sequence[Signal], found: Located, what: str) -> str:
+    """Return why vectors cannot be followed that hold other values at some steps."""
+    names = " and ".join(dict.fromkeys(signals[n].name for n in np.unique(found.signal)))
+    if all(signals[n].rows == 1 for n in np.unique(found.signal)):
+        return f"{what} takes the numbers of one vector ({names}) in pieces, as if they were rows"
+    return f"{what} is given other values of {names} at some steps than at others"
 
 
 def _selection(columns: list[int], width: int) -> Float64Array:

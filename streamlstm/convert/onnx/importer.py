@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from typing import Any
 
 from ...errors import ConvertError
 from ...network.layers import Flatten, Repeat
 from ...network.model import Model
 from ..common.beside import notes_on_texts
+from ..common.error_context import refusals
 from .build_layers import build_layers
 from .feature_ops import LayerOp
 from .file import exported_metadata, inline_functions, load_model, own_metadata, to_array
@@ -44,7 +46,9 @@ def from_onnx(source: Any, *, output: str | None = None, **options: Any) -> Mode
         If the file cannot be read, or a node between input and output is not supported; the message
         names the node.
     """
-    return convert_graph(load_model(source), output, options)
+    name = str(source) if isinstance(source, str | PathLike) else ""
+    with refusals("an ONNX graph", name):
+        return convert_graph(load_model(source), output, options)
 
 
 def convert_graph(

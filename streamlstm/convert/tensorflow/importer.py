@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConvertError
+from ...files import check_path
 from ...network.model import Model
+from ..common.error_context import refusals
 from ..common.evaluator import Evaluator
 from ..common.files import first_bytes
 from ..common.weights import Float64Array
 from ..onnx.importer import convert_graph
 from .execute import run_graph
-from .graph import MALFORMED, Graph
+from .graph import Graph
 from .graph_def import read_graph_def
 from .tflite import read_tflite
 from .to_onnx import to_onnx_model
@@ -90,18 +92,18 @@ def _convert(
     output: str | None,
     options: dict[str, Any],
 ) -> Model:
-    graph, name = _read(path, reader), fspath(path)
-    try:
-        model = to_onnx_model(graph, output)
-        return convert_graph(model, None, options, source, graph.notes)
-    except ConvertError as error:
-        text = str(error).partition(" The ONNX graph is made of ")[0].rstrip(".")
-        raise ConvertError(
-            f"{name}: {text}. {_made_of(graph)} Bring the Keras network that it was made from, if "
-            "you have it: model.save('network.keras')."
-        ) from None
-    except MALFORMED as error:
-        raise ConvertError(f"{name}: a damaged file of {source}: {error!r}.") from None
+    name = fspath(check_path(path, ConvertError, f"a graph of {source}"))
+    with refusals(f"a graph of {source}", name):
+        graph = _read(name, reader)
+        try:
+            model = to_onnx_model(graph, output)
+            return convert_graph(model, None, options, source, graph.notes)
+        except ConvertError as error:
+            text = str(error).partition(" The ONNX graph is made of ")[0].rstrip(".")
+            raise ConvertError(
+                f"{text}. {_made_of(graph)} Bring the Keras network that it was made from, if you "
+                "have it: model.save('network.keras')."
+            ) from None
 
 
 def _made_of(graph: Graph) -> str:

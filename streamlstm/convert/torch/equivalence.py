@@ -11,9 +11,11 @@ from torch import nn
 from ...errors import ConvertError
 from ...network.activations import parse_activation
 from ..common.builder import ModelBuilder
+from ..common.error_context import AdvisedError
 from ..common.weights import Float64Array
 from ..labels.chain import Residual, read_output
 from ..labels.layers import InitialState, TorchLayer, assemble, make_weights, to_array
+from ..labels.signal import WindowNeededError
 from ..labels.signals import Signals, StreamsMixedError
 from .calls import (
     CallError,
@@ -34,6 +36,13 @@ NOT_COMPARED = (
     "no: its layers were taken in the order in which they are registered; what forward does beside "
     "them is not known, because it could not be called with random numbers"
 )
+
+_REST = (
+    " What comes before it, or behind it, can be given as a module of its own, and the rest be "
+    "computed in your own program."
+)
+
+_WINDOW = " As a model of windows it can be brought: give the number of its rows (window=T)."
 
 
 def convert_module(
@@ -83,6 +92,7 @@ def _check_rows(module: Any, wanted: Wanted) -> None:
     """Refuse a module that can be called, with another number of rows than those tried."""
     rows = rows_needed(module, wanted)
     if rows is not None:
+        _fits_windows(module, replace(wanted, window=rows))
         raise ConvertError(
             f"{type(module).__name__} cannot be called with {wanted.window or STEPS} rows, only "
             f"with windows of {rows}: give their number (window={rows})."
@@ -178,12 +188,33 @@ def _find(module: Any, wanted: Wanted) -> Found | None:
     if not problems:
         return None
     best = max(problems, key=lambda problem: problem[0])[1]
+    way = "" if isinstance(best, AdvisedError) else _REST
+    if window is None:
+        needed = isinstance(best, WindowNeededError)
+        if _fits_windows(module, replace(wanted, window=STEPS), needed) and not needed:
+            way = _WINDOW
     raise ConvertError(
-        f"{type(module).__name__}: its forward computes something else than layers one after the "
-        f"other: {str(best).rstrip('.')}. If forward does that only in training, give a "
-        "torch.nn.Sequential of the layers, functions that it applies as activations=, inputs that "
-        "it adds to the output as skip=; otherwise those give other numbers than it."
+        f"the forward of {type(module).__name__} computes something else than the layers here: "
+        f"{str(best).rstrip('.')}.{way}"
     )
+
+
+def _fits_windows(module: Any, wanted: Wanted, needed: bool = True) -> bool:
+    """Return whether a module can be brought as one of windows.
+
+    Raises
+    ------
+    ConvertError
+        If nothing else is left (``needed``), and that cannot be done either.
+    """
+    try:
+        return _find(module, wanted) is not None
+    except CallError:
+        return True  # it can, if a little more is said
+    except ConvertError:
+        if needed:
+            raise
+        return False
 
 
 def _follow(
@@ -201,7 +232,7 @@ def _follow(
             continue
         signals = recorder.values.signals
         if recorder.reads:
-            return len(signals), ConvertError(recorder.reads)
+            return len(signals), AdvisedError(recorder.reads)
         problem: ConvertError | None = None
         names = recorder.outputs
         for n in choose_output(wanted.output, names):

@@ -1,13 +1,15 @@
 """Conversion of PyTorch networks: a module, its state dict, or a file with the state dict."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from os import PathLike
+from os import PathLike, fspath
+from pathlib import Path
 from typing import Any
 
 from ...errors import ConvertError
 from ...files import check_path
 from ...network.model import Model
 from ..common.beside import notes_on
+from ..common.error_context import refusals
 from ..labels.layers import InitialState, assemble
 from .file import find_state_dict, read_torch
 from .state_dict import layers_of_state_dict, read_both_ways
@@ -84,9 +86,48 @@ def from_torch(
     """
     if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon < 1:
         raise ConvertError(f"epsilon: expected a number from 0 to below 1, got {epsilon!r}.")
+    name = ""
     if isinstance(source, str | PathLike):
-        source = read_torch(check_path(source, ConvertError, "a file of a network"))
-    states = _states(initial_state)
+        name = fspath(check_path(source, ConvertError, "a file of a network"))
+        with refusals("a file of PyTorch", name):
+            source = read_torch(Path(name))
+    with refusals(_what(source), name):
+        return _convert(
+            source,
+            activations or {},
+            _states(initial_state),
+            rnn_activation,
+            epsilon,
+            bidirectional,
+            module,
+            output,
+            options,
+        )
+
+
+def _what(source: Source) -> str:
+    """Return what a source is, for messages."""
+    if isinstance(source, Mapping):
+        return "a state dict of PyTorch"
+    kind = type(source).__name__
+    if kind == "ExportedProgram":
+        return "a program of torch.export"
+    if hasattr(source, "save_to_buffer"):
+        return "a TorchScript"
+    return "a PyTorch module" if hasattr(source, "named_modules") else "from_torch"
+
+
+def _convert(
+    source: Source,
+    activations: Mapping[str, str],
+    states: list[InitialState],
+    rnn_activation: str,
+    epsilon: float,
+    bidirectional: str | None,
+    module: Any,
+    output: int | str | None,
+    options: dict[str, Any],
+) -> Model:
     notes = []
     if isinstance(source, Mapping):
         notes = notes_on(source, find_state_dict(source), options, "The checkpoint")
@@ -102,7 +143,7 @@ def from_torch(
             )
         parts = layers_of_state_dict(find_state_dict(source), rnn_activation, epsilon)
         read_both_ways(parts, bidirectional, options.get("window"))
-        builder = assemble(parts, dict(activations or {}), states)
+        builder = assemble(parts, dict(activations), states)
         builder.notes += notes
         return builder.build("PyTorch", compared=_UNSEEN, **options)
     window = options.get("window")
@@ -112,8 +153,8 @@ def from_torch(
     exported = type(source).__name__ == "ExportedProgram"
     if not (exported or hasattr(source, "named_modules")) or isinstance(source, type):
         raise ConvertError(
-            "from_torch: expected a torch.nn.Module, its state dict or the path of a saved state "
-            f"dict, got {type(source).__name__}."
+            "expected a torch.nn.Module, its state dict, TorchScript, a program of torch.export or "
+            f"the path of a file of one, got {type(source).__name__}."
         )
     from ..labels.chain import Residual
     from .equivalence import convert_module
@@ -123,7 +164,7 @@ def from_torch(
     residual = Residual(options.get("skip"), options.get("skip_scale"))
     convert = convert_program if is_program(source) else convert_module
     builder, found, compared = convert(
-        source, activations or {}, states, residual, Wanted(rows, width, output)
+        source, activations, states, residual, Wanted(rows, width, output)
     )
     if residual.skip is None and found.skip is not None:
         options |= {"skip": found.skip, "skip_scale": found.scale}

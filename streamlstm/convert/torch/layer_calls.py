@@ -10,6 +10,7 @@ import torch
 from ...errors import ConvertError
 from ..labels.layers import TorchLayer, make_weights, to_array
 from ..labels.sequences import as_sequence
+from ..labels.signal import WindowNeededError
 from ..labels.signals import Labels, Signal, StreamsMixedError
 from .attention import multi_head
 from .modules import read_module
@@ -40,14 +41,14 @@ def add_linear(values: Values, name: str, x: Any, weight: Any, bias: Any) -> Lab
 def add_layer_norm(
     values: Values, name: str, x: Any, shape: Sequence[int], tensors: Mapping[str, Any], eps: float
 ) -> Labels:
-    """Follow a normalisation over the features."""
-    if len(shape) != 1:
-        raise ConvertError(
-            f"{name}: expected a normalisation over the features only, got the shape {(*shape,)}"
-        )
-    options = {"epsilon": float(eps), "features": int(shape[0])}
-    layer = TorchLayer(name, "layer_norm", make_weights(name, tensors), options)
-    return _whole(values, name, values.labels(x), layer)
+    """Follow a normalisation over the features, or over all rows of a window at once."""
+    labels = values.labels(x)
+    name = name if len(shape) == 1 else f"{name} (LayerNorm over {(*shape,)})"
+    flat = labels.reshape(*labels.shape[: labels.ndim - len(shape)], -1)
+    options = {"epsilon": float(eps), "features": flat.shape[-1]}
+    arrays = {key: to_array(t, f"{name}.{key}").reshape(-1) for key, t in tensors.items()}
+    layer = TorchLayer(name, "layer_norm", make_weights(name, arrays), options)
+    return _whole(values, name, flat, layer).reshape(labels.shape)
 
 
 def add_batch_norm(
@@ -116,8 +117,11 @@ def _linear(values: Values, call: Call) -> list[Labels]:
 
 
 def _layer_norm(values: Values, call: Call) -> list[Labels]:
-    shape, eps = call.module.normalized_shape, call.module.eps
-    return [add_layer_norm(values, call.name, call.args[0], shape, _tensors(call), eps)]
+    module = call.module
+    tensors = {key: getattr(module, key) for key in ("weight", "bias")}
+    given = {key: tensor for key, tensor in tensors.items() if tensor is not None}
+    shape = module.normalized_shape
+    return [add_layer_norm(values, call.name, call.args[0], shape, given, module.eps)]
 
 
 def _batch_norm(values: Values, call: Call) -> list[Labels]:
@@ -162,9 +166,9 @@ def _both_ways(
 ) -> tuple[Labels, list[Labels]]:
     """Follow a bidirectional module over positions[T, B]; return its outputs and final states."""
     if not values.signals.windowed:
-        raise ConvertError(
+        raise WindowNeededError(
             f"{call.name} is bidirectional: its second half reads the series from its end, which "
-            "only a window has: give the number of rows (window=T)"
+            "only a window has"
         )
     if _check_order(source, call.name, positions) or len(positions) != source.rows:
         raise ConvertError(f"{call.name} is bidirectional, and is given a part of the steps")

@@ -174,8 +174,9 @@ def _layer(module: nn.Module, name: str) -> tuple[str | None, dict[str, Any]]:
     if isinstance(module, nn.LayerNorm):
         if len(module.normalized_shape) != 1:
             raise ConvertError(
-                f"{name}: expected a normalisation over the features only, got the shape "
-                f"{tuple(module.normalized_shape)}."
+                f"{name} (LayerNorm) normalises over several axes at once, "
+                f"{tuple(module.normalized_shape)}, those of a window: say of how many rows "
+                "(window=T)."
             )
         return "layer_norm", {"epsilon": module.eps, "features": module.normalized_shape[0]}
     if isinstance(module, nn.Embedding):

@@ -51,7 +51,6 @@ def convert_program(
     ConvertError
         If an operation is not known, or it computes something else than layers one after the other.
     """
-    kind = describe(program)
     module = ProgramModule(program)
     try:
         if not _agrees(program, module, wanted):  # before: what it calls may not be known
@@ -61,15 +60,11 @@ def convert_program(
             raise _not_called(module, wanted)
         builder, found, compared = convert_module(module, activations, states, residual, wanted)
     except ConvertError as error:
-        text = str(error).removeprefix(f"{type(module).__name__}: its forward ")
-        text = text.partition(" If forward does that only")[0].rstrip(".")
+        text = str(error).removeprefix(f"the forward of {type(module).__name__} ")
         text = text.replace(type(module).__name__, "it")
-        raise ConvertError(
-            f"{kind}: {text}. If the module that it was made from can do without that, change it "
-            "and give that module."
-        ) from None
+        raise ConvertError(text) from None
     rest = compared.removeprefix(COMPARED)
-    text = f"{kind}: its operations, and its outputs for numbers of all sizes{rest}"
+    text = f"{describe(program)}: its operations, and its outputs for numbers of all sizes{rest}"
     return builder, found, text
 
 

@@ -38,6 +38,9 @@ _OWN: Functions = {
     "batch_norm": lambda x, w, b, mean, var, _train, _momentum, eps, *_: nn.functional.batch_norm(
         x, mean, var, w, b, False, 0.0, eps
     ),
+    "instance_norm": lambda x, w, b, mean, var, own, momentum, eps, *_: nn.functional.instance_norm(
+        x, mean, var, w, b, own, momentum, eps
+    ),
     "layer_norm": lambda x, shape, w=None, b=None, eps=1e-5, *_: nn.functional.layer_norm(
         x, shape, w, b, eps
     ),

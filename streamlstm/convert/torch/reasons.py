@@ -10,10 +10,19 @@ _REASONS = {
     "embeddingbag": "it sums over several categories",
     "quantized": "it is quantized: bring the network that it was made from, in floating point",
     "pack_padded": "packed series hold several streams in one: call it with one padded tensor",
-    "instance_norm": "it normalises over the whole series",
-    "group_norm": "it normalises over the whole series",
+    "instance_norm": "it normalises by mean and variance of the rows that it is given, and no "
+    "layer here computes these; one with track_running_stats=True can be brought",
+    "group_norm": "it normalises by mean and variance of groups of what it is given, and no layer "
+    "here computes these; nn.LayerNorm over the features can be brought",
+    "rms_norm": "it divides by the root of the mean square, and no layer here does; nn.LayerNorm "
+    "can be brought",
+    "std": "it needs the standard deviation of several numbers, which no layer here computes; "
+    "nn.LayerNorm over the features can be brought",
+    "var": "it needs the variance of several numbers, which no layer here computes; nn.LayerNorm "
+    "over the features can be brought",
     "cumsum": "it sums over the whole past",
-    "diff": "it takes the difference of two steps, and there is no layer for it",
+    "diff": "it takes the difference of two steps, and there is no layer for it; write "
+    "x[:, 1:] - x[:, :-1], or a Conv1d",
     "pad": "it puts steps beside those of the stream",
     "einsum": "only products with a constant matrix are followed: write it as a Linear",
     "where": "a choice by numbers has no layer here",

@@ -16,6 +16,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from ...errors import ConvertError
+from ..common.error_context import AdvisedError
 from ..common.frameworks import first_line
 from ..labels.signals import Labels, Signals
 from . import functions
@@ -100,9 +101,9 @@ class Recorder(TorchFunctionMode):  # type: ignore[misc] # torch is not read
         """Return what each tensor holds that a function gave."""
         before = self.values.problem([args, kwargs])
         if name in functions.RANDOM:
-            before = ConvertError(
+            before = AdvisedError(
                 f"{self.values.where} draws random numbers ({_qualified(function, name)}) even "
-                "where it predicts"
+                "where it predicts: if they belong to training, draw them if self.training only"
             )
         unknown = before or ConvertError(
             f"{self.values.where} calls {_qualified(function, name)}: {reason(name)}"
@@ -127,7 +128,7 @@ class Recorder(TorchFunctionMode):  # type: ignore[misc] # torch is not read
         if name in functions.READERS and not all(value.test for value in live):
             self.reads = self.reads or (
                 f"{self.values.where} reads numbers of its input ({name}), and what it does may "
-                "depend on them"
+                "depend on them: if it only checks them, do that outside of forward"
             )
 
     def _assign(self, target: Any, index: Any, value: Any) -> None:

@@ -7,18 +7,21 @@ import numpy as np
 import torch
 
 from ...errors import ConvertError
+from ..common.error_context import AdvisedError
 from ..labels.arithmetic import absolute, add, scale
 from ..labels.attention import shares_of
 from ..labels.forks import multiply
 from ..labels.layers import TorchLayer, make_weights, to_array
 from ..labels.over_rows import softmax_over_rows
 from ..labels.sequences import without_rest
+from ..labels.signal import WindowNeededError
 from ..labels.signals import Labels, apply_single
 from . import functions
 from .attention import matmul, scaled_dot_product
 from .layer_calls import add_batch_norm, add_embedding, add_layer_norm, add_linear
 from .modules import read_module
 from .over_rows import POOLING, convolve, full_weight, is_over_rows, pool_all
+from .reasons import reason
 from .values import Value, Values, tensors_in
 
 _NAMES = {
@@ -96,9 +99,9 @@ def _swap(values: Values, given: Any) -> Any:
 
 def _cast(values: Values, name: str, args: Any, kwargs: Any, given: Any) -> Value:
     if name == "dropout" and (kwargs.get("training", args[2] if len(args) > 2 else True)):
-        raise ConvertError(
-            f"{values.where} drops values at random even where it predicts (F.dropout without "
-            "training=self.training)"
+        raise AdvisedError(
+            f"{values.where} drops values at random even where it predicts: write "
+            "F.dropout(..., training=self.training)"
         )
     if given.dtype in (torch.float16, torch.bfloat16):
         raise ConvertError(f"{values.where} rounds to {given.dtype}")
@@ -136,7 +139,9 @@ def _softmax(values: Values, name: str, args: Any, kwargs: Any) -> Labels:
     try:
         source, positions = values.signals.vectors(last, name)
     except ConvertError as error:
-        raise ConvertError(f"{error}: use dim=-1, the features") from None
+        if isinstance(error, WindowNeededError):
+            raise
+        raise AdvisedError(f"{error}: use dim=-1, the features") from None
     shares = shares_of(values, source) if name == "softmax" else None
     if shares is not None:
         return np.moveaxis(values.signals.labels(shares, positions), -1, dim)
@@ -281,10 +286,24 @@ def _batch_norm(values: Values, args: Any, kwargs: Any) -> Labels:
     names = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum")
     given = _given((*names, "eps"), args, kwargs)
     if given.get("training"):
-        raise ConvertError(f"{values.where} normalises by the batch it sees (batch_norm)")
+        raise ConvertError(
+            f"{values.where} normalises by the batch it sees (batch_norm without the statistics of "
+            "training)"
+        )
     tensors = {key: given[key] for key in names[1:5] if given.get(key) is not None}
     _check_constant(values, "batch_norm", *tensors.values())
     return add_batch_norm(values, "batch_norm", given["input"], tensors, given.get("eps", 1e-5))
+
+
+def _instance_norm(values: Values, args: Any, kwargs: Any) -> Labels:
+    """Follow one by the statistics of training, which is a batch normalisation."""
+    names = ("input", "running_mean", "running_var", "weight", "bias", "use_input_stats")
+    given = _given((*names, "momentum", "eps"), args, kwargs)
+    if given.get("running_mean") is None or given.get("use_input_stats", True):
+        raise ConvertError(f"{values.where} calls instance_norm: {reason('instance_norm')}")
+    tensors = {key: given[key] for key in names[1:5] if given.get(key) is not None}
+    _check_constant(values, "instance_norm", *tensors.values())
+    return add_batch_norm(values, "instance_norm", given["input"], tensors, given.get("eps", 1e-5))
 
 
 def _embedding(values: Values, args: Any, kwargs: Any) -> Labels:
@@ -344,6 +363,7 @@ _LAYERS: dict[str, Callable[[Values, Any, Any], Labels]] = {
     "scaled_dot_product_attention": scaled_dot_product,
     "layer_norm": _layer_norm,
     "batch_norm": _batch_norm,
+    "instance_norm": _instance_norm,
     "embedding": _embedding,
     "abs": _absolute,
     "conv1d": _conv1d,

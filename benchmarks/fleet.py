@@ -1,0 +1,182 @@
+"""What a fleet costs on one machine: pauses of streams that move, and what a second worker brings.
+
+    python -m benchmarks.fleet [--only moves|workers] [--json [FILE]]
+
+The streams of one partition move between two workers and back, while an open loop sends numbered
+observations to them and to others (H = 64); a pause is the longest time from when an observation
+of a moved stream was due to its answer. Two workers against one, one STEP a message: each worker
+has one core for all its threads, and compiled threads in this process send on whatever is left; the
+ratio is that of steps in a core-second that the sender has not taken.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import zmq
+
+from .harness import Row, parser, report, steps
+from .live import load
+from .live.fleet import Answer, Fleet, Load, ids_of
+from .live.messages import model, one_a_message
+from .live.processes import Sockets
+
+PARTITION = 3  # that moves
+OTHERS = 1_200  # streams of other partitions
+RATE = 10_000  # observations per second
+SECONDS, MOVE_AT, DURING = 3.0, 1.5, 0.25
+MOVES = 6  # of each number of streams
+ROUNDS, TURN = 5, 2.0
+CONNECTIONS = 3  # to each worker, so that it never waits for the sender
+CORES = sorted(os.sched_getaffinity(0))[:2]
+TARGETS = {"moves 1000": 20.0, "moves 10000": 100.0, "two workers": 1.7}
+
+
+def moves(file: Path, folder: Path, streams: int) -> tuple[list[Row], float]:
+    """Return the pauses of moves of ``streams`` streams, and the median of them in ms."""
+    store = ("--store", f"lmdb:{folder / f'moves-{streams}'}")
+    with Fleet(file, 2, *store, "--capacity", str(4 * streams + 8 * OTHERS)) as fleet:
+        moved = ids_of(PARTITION, streams)
+        others = [stream for p in range(100, 100 + OTHERS) for stream in ids_of(p % 900 + 100, 1)]
+        others = list(dict.fromkeys(others))
+        with Load(fleet.workers()["w0"]["router"], moved + others) as running:
+            running.fill()
+            rng, found = np.random.default_rng(0), []
+            for turn in steps(range(MOVES + 1), f"moves of {streams} streams"):
+                order = [
+                    (moved if flag else others)[place % (streams if flag else len(others))]
+                    for flag, place in zip(
+                        (rng.random(int(RATE * SECONDS)) < 0.5).tolist(),
+                        rng.integers(2**31, size=int(RATE * SECONDS)).tolist(),
+                        strict=True,
+                    )
+                ]
+                after = "w1" if turn % 2 == 0 else "w0"
+                mover = threading.Thread(target=fleet.ask, args=("move", PARTITION, after))
+                answers = running.run(order, RATE, [(MOVE_AT, mover.start)])
+                mover.join()
+                if turn:  # the first one compiles
+                    found.append(_pauses(answers, set(moved)))
+    medians = {key: statistics.median(each[key] for each in found) for key in found[0]}
+    row: Row = {"question": f"{streams} streams move", "unit": "ms", **medians}
+    return [row], medians["longest pause"]
+
+
+def _pauses(answers: list[Answer], moved: set[int]) -> dict[str, float]:
+    """Return the longest pause of moved streams, and the p99 of others before and during it."""
+    due = np.array([answer.due for answer in answers])
+    taken = np.array([answer.came for answer in answers]) - due
+    is_moved = np.array([answer.stream in moved for answer in answers])
+    before = ~is_moved & (due > 0.2) & (due < MOVE_AT)
+    during = ~is_moved & (due >= MOVE_AT) & (due < MOVE_AT + DURING)
+    return {
+        "longest pause": float(taken[is_moved & (due > MOVE_AT - 0.2)].max()) * 1e3,
+        "others before, p99": float(np.percentile(taken[before], 99)) * 1e3,
+        "others during, p99": float(np.percentile(taken[during], 99)) * 1e3,
+    }
+
+
+def workers(file: Path) -> tuple[list[Row], float]:
+    """Return the rates of one and two workers, and the ratio of them."""
+    with Fleet(file, 1) as one, Fleet(file, 2) as two, Sockets() as sockets:
+        cases = {"one worker": _Feeders(one, sockets), "two workers": _Feeders(two, sockets)}
+        found: dict[str, list[dict[str, float]]] = {name: [] for name in cases}
+        for turn in steps(range(ROUNDS + 1), "one worker and two"):
+            for name, feeders in cases.items():
+                measured = feeders.turn()
+                if turn:
+                    found[name].append(measured)
+    rows: list[Row] = []
+    for name, turns in found.items():
+        medians = {key: statistics.median(each[key] for each in turns) for key in turns[0]}
+        rows.append({"question": name, "unit": "steps/s", **medians})
+    ratio = statistics.median(
+        2 * b["steps a core-second"] / a["steps a core-second"]
+        for a, b in zip(*found.values(), strict=True)
+    )
+    return rows, ratio
+
+
+class _Feeders:
+    """A compiled thread for each worker of a fleet, which sends it the streams that it has."""
+
+    def __init__(self, fleet: Fleet, sockets: Sockets) -> None:
+        streams = [f"sensor-{n:06d}" for n in range(4_000)]
+        workers = fleet.workers().values()
+        self._processes = [psutil.Process(worker["pid"]) for worker in workers]
+        with Load(next(iter(workers))["router"], range(1)) as table:
+            from streamlstm.engine.partitions import partitions_of
+
+            routers = [table.router[p] for p in partitions_of(streams).tolist()]
+        pairs = list(zip(streams, routers, strict=True))
+        self._feeds = [
+            (
+                sockets.connect(zmq.DEALER, worker["router"]),
+                one_a_message([s for s, r in pairs if r == worker["router"]]),
+            )
+            for worker in workers
+            for _ in range(CONNECTIONS)
+        ]
+        for core, process in zip(CORES, self._processes, strict=False):
+            for thread in process.threads():
+                os.sched_setaffinity(thread.id, {core})
+        self._rest = set(CORES[len(self._processes) :]) or set(CORES)
+
+    def turn(self) -> dict[str, float]:
+        """Send for some seconds; return rates, and the processor time that each side took."""
+        os.sched_setaffinity(0, self._rest)
+        before = self._seconds()
+        own, start = time.process_time(), time.perf_counter()
+        with ThreadPoolExecutor(len(self._feeds)) as pool:
+            asked = list(
+                pool.map(lambda feed: load.throughput(feed[0], feed[1], TURN), self._feeds)
+            )
+        elapsed = time.perf_counter() - start
+        generator = time.process_time() - own
+        taken = sum(b - a for a, b in zip(before, self._seconds(), strict=True))
+        answered = sum(each.answered for each in asked)
+        shared = generator if len(self._processes) == len(CORES) else 0.0
+        room = len(self._processes) * elapsed - shared
+        return {
+            "rate": answered / elapsed,
+            "load's cores": generator / elapsed,
+            "workers' cores": taken / elapsed,
+            "steps a core-second": answered / room,
+        }
+
+    def _seconds(self) -> list[float]:
+        return [sum(process.cpu_times()[:2]) for process in self._processes]
+
+
+def main() -> None:
+    """Run the benchmark."""
+    arguments = parser(__doc__ or "")
+    arguments.add_argument("--only", choices=("moves", "workers"))
+    options = arguments.parse_args()
+    rows: list[Row] = []
+    ratios: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        file = folder / "model.safetensors"
+        model().save(file)
+        if options.only in (None, "moves"):
+            for streams in (1_000, 10_000):
+                more, ratios[f"moves {streams}"] = moves(file, folder, streams)
+                rows += more
+        if options.only in (None, "workers"):
+            more, ratios["two workers"] = workers(file)
+            rows += more
+    report("fleet", rows, ratios, options.json, targets=TARGETS)
+
+
+if __name__ == "__main__":
+    main()
