@@ -5,20 +5,17 @@ The asyncio clients are in ``client/aio``. Programs in other languages follow do
 
 from __future__ import annotations
 
-import time as clock
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-import zmq
 from numpy.typing import ArrayLike, NDArray
 
 from .. import wire
 from ..engine.prediction import Prediction, Predictions
 from ..errors import RemoteError
 from .administration import Administration
-from .connection import milliseconds
-from .failures import no_reply, not_sent
+from .exchange import exchange
 from .fleet.queue import FleetQueue
 from .fleet.seeds import Seeds
 from .observing import decode_all_observed, decode_observed
@@ -270,9 +267,14 @@ class Client(Administration):
         with self._lock:
             socket = self._open()
             if self._pipeline is None and self._seeds is not None:
-                return self._ask_fleet(self._queue_of(self._seeds), message, frame, decode)
+                queue = self._queue_of(self._seeds)
+                return queue.call(queue.make(Future(), message, frame, decode, self.timeout))
             if self._pipeline is None:
-                return decode(self._exchange(socket, frame))
+                self._number += 1
+                failure = self._handshake.failure
+                return decode(
+                    exchange(socket, self.endpoint, self._number, frame, self.timeout, failure)
+                )
         return self._pipeline.call(message, frame, decode, self.timeout)
 
     def _submit(self, message: wire.Request, decode: Decoder[Result]) -> Future[Result]:
@@ -281,18 +283,12 @@ class Client(Administration):
         with self._lock:
             socket = self._open()
             if self._pipeline is None:
-                if self._seeds is None:
-                    self._pipeline = Pipeline(
-                        ThreadSafeQueue(
-                            socket,
-                            self.endpoint,
-                            self._window,
-                            self._number,
-                            self._handshake.failure,
-                        )
-                    )
-                else:
-                    self._pipeline = Pipeline(self._queue_of(self._seeds))
+                seeds, failure = self._seeds, self._handshake.failure
+                self._pipeline = Pipeline(
+                    ThreadSafeQueue(socket, self.endpoint, self._window, self._number, failure)
+                    if seeds is None
+                    else self._queue_of(seeds)
+                )
         return self._pipeline.submit(message, frame, decode, self.timeout)
 
     def _queue_of(self, seeds: Seeds) -> FleetQueue:
@@ -301,34 +297,3 @@ class Client(Administration):
             starts = Future[Any].set_running_or_notify_cancel
             self._fleet = FleetQueue(self._context, seeds, self._keys, self._window, starts)
         return self._fleet
-
-    def _ask_fleet(
-        self, queue: FleetQueue, message: wire.Request, frame: bytes, decode: Decoder[Result]
-    ) -> Result:
-        """Send a request to a fleet and wait for its reply, in this thread."""
-        future: Future[Result] = Future()
-        queue.add([queue.make(future, message, frame, decode, self.timeout)])
-        while not future.done():
-            if not queue.process():
-                queue.wait(None)
-        return future.result()
-
-    def _exchange(self, socket: zmq.Socket[bytes], frame: bytes) -> bytes:
-        """Send a request with a number in its envelope; return the reply with that number."""
-        self._number += 1
-        number = self._number.to_bytes(8, "big")
-        deadline = clock.monotonic() + self.timeout
-        socket.set(zmq.SNDTIMEO, milliseconds(self.timeout))
-        try:
-            socket.send_multipart([number, frame])
-        except zmq.Again:
-            failure = self._handshake.failure()
-            raise not_sent(self.endpoint, self.timeout, "router", failure) from None
-        while True:
-            socket.set(zmq.RCVTIMEO, milliseconds(deadline - clock.monotonic()))
-            try:
-                frames = socket.recv_multipart()
-            except zmq.Again:
-                raise no_reply(self.endpoint, self.timeout) from None
-            if frames[0] == number:
-                return frames[-1]

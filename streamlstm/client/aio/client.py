@@ -22,6 +22,7 @@ from ...engine.validation import check_flag
 from ...errors import RemoteError
 from ..base import BaseClient
 from ..fleet.queue import FleetQueue
+from ..fleet.whole import whole_info, whole_page, whole_reload
 from ..observing import decode_all_observed, decode_observed
 from ..precision import Message
 from ..replies import Decoder, Result, decode_done, decode_prediction, decode_predictions
@@ -150,7 +151,8 @@ class AsyncClient(BaseClient, AsyncConnection[zmq.Socket[bytes]]):
 
     async def reload(self, anew: bool = False) -> dict[str, Any]:
         """Let the worker load its model file again; as :meth:`Client.reload`."""
-        return await self._submit(wire.Reload(check_flag("anew", anew)), decode_done)
+        answer = await self._submit(wire.Reload(check_flag("anew", anew)), decode_done)
+        return answer if self._seeds is None else whole_reload(answer)
 
     async def list_streams(
         self, prefix: str | None = None
@@ -158,10 +160,17 @@ class AsyncClient(BaseClient, AsyncConnection[zmq.Socket[bytes]]):
         """Yield all streams and their last sequence numbers; as :meth:`Client.list_streams`."""
         prefix = None if prefix is None else check_prefix(prefix)
         after: wire.StreamId | None = None
-        while page := await self._submit(wire.List(prefix, after, wire.MAX_LISTED), decode_done):
+        while page := await self._page(wire.List(prefix, after, wire.MAX_LISTED)):
             for stream, seq in page:
                 yield stream, seq
             after = page[-1][0]
+
+    async def _page(self, message: wire.List) -> Sequence[Sequence[Any]]:
+        page = await self._submit(message, decode_done)
+        if self._seeds is None:
+            return page  # type: ignore[no-any-return]
+        again = await self._submit(message, decode_done)  # as Administration does
+        return whole_page([*page.values(), *again.values()])
 
     async def last_seqs(self, streams: Sequence[wire.StreamId]) -> list[int]:
         """Return the last sequence number of each stream, 0 if it is unknown or not numbered."""
@@ -171,8 +180,9 @@ class AsyncClient(BaseClient, AsyncConnection[zmq.Socket[bytes]]):
         return seqs
 
     async def info(self) -> dict[str, Any]:
-        """Return the worker's model and counters; docs/protocol.md lists the keys."""
-        return await self._submit(wire.Info(), decode_done)
+        """Return the worker's model and counters; as :meth:`Client.info`."""
+        answer = await self._submit(wire.Info(), decode_done)
+        return answer if self._seeds is None else whole_info(answer)
 
     async def ping(self) -> float:
         """Return the seconds of one round trip."""

@@ -23,7 +23,7 @@ class PartitionMemory:
         unknown = [stream for stream in streams if stream not in known]
         if not unknown:
             return [known[stream] for stream in streams]
-        found = partitions_of(streams).tolist()
+        found: list[int] = partitions_of(streams).tolist()
         if len(known) + len(unknown) > _MAX_KNOWN:
             known.clear()
         known.update(zip(streams[:_MAX_KNOWN], found, strict=False))

@@ -69,7 +69,7 @@ class Router:
     Attributes
     ----------
     waiting : int
-        How many requests wait, each counted for each of its partitions.
+        How many requests wait.
     stirred : set of int
         Partitions whose first request may be ready.
     """
@@ -134,8 +134,8 @@ class Router:
     def _wait(self, routed: Routed) -> None:
         for n in routed.partitions:
             insort(self._partitions[n].waiting, routed, key=_IN_ORDER)
-            self.waiting += 1
             self.stirred.add(n)
+        self.waiting += 1
 
     def ready(self) -> list[Routed]:
         """Return requests that are to be sent now, each to its ``router``, in this order.
@@ -172,8 +172,8 @@ class Router:
     def _take_out(self, routed: Routed) -> None:
         for n in routed.partitions:
             self._partitions[n].waiting.remove(routed)
-            self.waiting -= 1
             self.stirred.add(n)
+        self.waiting -= 1
 
     def divide(self, routed: Routed, parts: Sequence[Routed]) -> None:
         """Replace a request by parts, each of partitions with one owner, in its place."""

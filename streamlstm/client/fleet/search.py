@@ -35,12 +35,12 @@ class TableSearch:
         self._turn = 0
         self._away: set[str] = set()  # workers that are not there any more: asked last
 
-    def begin(self, now: float, without: str | None = None) -> None:
-        """Ask soon; not the worker ``without``, if there is another."""
+    def begin(self, moment: float, without: str | None = None) -> None:
+        """Ask at a moment; not the worker ``without``, if there is another."""
         if without is not None:
             self._away.add(without)
-        if self.due == math.inf:
-            self.due, self._pause = now, SHORTEST
+        if moment < self.due:
+            self.due, self._pause = moment, SHORTEST
 
     def next(self, now: float) -> str | None:
         """Return whom to ask now, and when that is due again; None if nobody is known."""

@@ -65,7 +65,7 @@ class Seeds:
     @staticmethod
     def _read(path: Path) -> dict[str, Any]:
         try:
-            found = json.loads(path.read_text())
+            found: dict[str, Any] = json.loads(path.read_text())
             if "workers" in found:
                 for each in found["workers"]:
                     each.get("router")
