@@ -53,11 +53,10 @@ class BaseClient(ConnectedSocket[zmq.Socket[bytes]]):
         self._precision = Precision(precision)
         self._seeds, endpoint = find("router", router, wire.ROUTER, endpoints)
         self._fleet: FleetQueue | None = None  # made when it is used first
-        if self._seeds is not None:
-            self.endpoint = self._seeds.text
         # IMMEDIATE: a request waits here, not in a queue of ZeroMQ from which it would still be
         # sent after its deadline.
-        super().__init__(endpoint, context, key=key, server=server, IMMEDIATE=1)
+        connects = self._seeds is None
+        super().__init__(endpoint, context, key=key, server=server, connects=connects, IMMEDIATE=1)
 
     def _close_socket(self) -> None:
         if self._fleet is not None:

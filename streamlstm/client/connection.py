@@ -67,11 +67,14 @@ def milliseconds(seconds: float | None) -> int:
 def connect(
     context: zmq.Context[Any],
     socket: Any,
-    endpoint: str | None,
+    endpoint: str,
     keys: Credentials | None,
+    connects: bool = True,
     **options: int,
 ) -> Handshake:
-    """Set options of a socket and connect it to an endpoint, if there is one; close it if not.
+    """Set options of a socket and connect it; close the socket if that fails.
+
+    ``connects``: if not, it only gets its options, since others do its work.
 
     Returns
     -------
@@ -85,10 +88,11 @@ def connect(
     """
     handshake = Handshake(context, socket, keys)
     try:
+        if connects:
+            check_endpoint(endpoint)
         for name, value in options.items():
             socket.set(getattr(zmq, name), value)
-        if endpoint is not None:
-            _check_endpoint(endpoint)
+        if connects:
             socket.set(zmq.IPV6, int("[" in endpoint))
             socket.connect(endpoint)
     except (zmq.ZMQError, EndpointError) as error:
@@ -103,7 +107,8 @@ def connect(
     return handshake
 
 
-def _check_endpoint(endpoint: object) -> None:
+def check_endpoint(endpoint: object) -> None:
+    """Raise EndpointError for what cannot be the endpoint of a socket."""
     if not isinstance(endpoint, str):
         raise EndpointError(
             f"expected an endpoint such as {wire.ROUTER}, got {shown(endpoint)} "
@@ -120,19 +125,19 @@ class ConnectedSocket(Generic[SocketType]):
 
     Parameters
     ----------
-    endpoint : str or None
-        None: the socket is not connected, since others do its work.
+    endpoint : str
     context : zmq.Context or None
         None: one of its own.
     linger : float
         Seconds for which messages may still go out after the end.
     key, server : path-like or None
         As for :class:`streamlstm.Client`.
+    connects : bool
+        Whether to connect the socket to the endpoint; it has several sockets otherwise.
     **options : int
         Options of the socket.
     """
 
-    endpoint: str
     _kind: int
     _name: str  # of the client, in errors
     _socket_class: type[Any] | None = None  # None: the context's
@@ -140,15 +145,15 @@ class ConnectedSocket(Generic[SocketType]):
 
     def __init__(
         self,
-        endpoint: str | None,
+        endpoint: str,
         context: zmq.Context[Any] | None,
         linger: float = 0.0,
         key: KeyPath = None,
         server: KeyPath = None,
+        connects: bool = True,
         **options: int,
     ) -> None:
-        if endpoint is not None:
-            self.endpoint = endpoint
+        self.endpoint = endpoint
         self._keys = keys = credentials(key, server)
         check_context(context)
         self._owns_context = context is None
@@ -157,7 +162,13 @@ class ConnectedSocket(Generic[SocketType]):
         self._socket: SocketType | None = socket
         try:
             self._handshake = connect(
-                self._context, socket, endpoint, keys, LINGER=milliseconds(linger), **options
+                self._context,
+                socket,
+                endpoint,
+                keys,
+                connects,
+                LINGER=milliseconds(linger),
+                **options,
             )
         except EndpointError:
             self._socket = None

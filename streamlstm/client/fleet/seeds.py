@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ... import wire
-from ...errors import BadValueError, EndpointError, shown
+from ...errors import EndpointError, shown
+from ..connection import MAX_ENDPOINT, check_endpoint
 
 Endpoints: TypeAlias = str | PathLike[str] | None
 SOCKETS = ("router", "pull", "xpub")
@@ -38,13 +39,16 @@ class Seeds:
     """
 
     def __init__(self, where: str | PathLike[str]) -> None:
-        if not isinstance(where, str | PathLike) or not str(where):
-            raise BadValueError(
+        text = os.fspath(where) if isinstance(where, str | PathLike) else None
+        if not isinstance(text, str) or not text.isprintable() or not 0 < len(text) <= MAX_ENDPOINT:
+            raise EndpointError(
                 f"endpoints: expected the path of an endpoints file, or a worker's endpoint such "
                 f"as {wire.ROUTER}, got {shown(where)}"
             )
-        self.text = os.fspath(where)
-        self._path = None if "://" in self.text else Path(self.text)
+        self.text = text
+        self._path = None if "://" in text else Path(text)
+        if self._path is None:
+            check_endpoint(text)
         found = {} if self._path is None else self._read(self._path)
         is_worker = self._path is not None and "workers" not in found
         self.worker = {name: str(found[name]) for name in SOCKETS} if is_worker else None
@@ -87,8 +91,8 @@ class Seeds:
 
 def find(
     socket: str, endpoint: str, default: str, endpoints: Endpoints
-) -> tuple[Seeds | None, str | None]:
-    """Return where to look for a fleet, or the endpoint of a worker that is none of a fleet.
+) -> tuple[Seeds | None, str]:
+    """Return where to look for a fleet, None for a single worker; and the endpoint, for errors.
 
     Parameters
     ----------
@@ -108,4 +112,4 @@ def find(
     if endpoint != default:
         raise EndpointError(f"expected only one of {socket} and endpoints")
     seeds = Seeds(endpoints)
-    return (seeds, None) if seeds.worker is None else (None, seeds.worker[socket])
+    return (seeds, seeds.text) if seeds.worker is None else (None, seeds.worker[socket])
