@@ -53,6 +53,14 @@ def _is_listening(control: str) -> bool:
         return True
 
 
+def is_fleet(path: Path) -> bool:
+    """Tell whether a file is that of a fleet, and not of a single worker."""
+    try:
+        return "workers" in json.loads(path.read_text())
+    except (OSError, ValueError, TypeError):
+        return False
+
+
 def write_fleet(path: Path, control: str, status: Mapping[str, Any]) -> None:
     """Write where a fleet is: its supervisor, and the endpoints of its workers, as JSON."""
     found = {"fleet": control, "pid": os.getpid(), **status}

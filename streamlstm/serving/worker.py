@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, ExitStack
 
 import zmq
 
-from .. import wire
+from .. import __version__, wire
 from ..engine.forks import fork_error, tell_in_child
 from ..errors import BadValueError, ForkError
 from .access.authenticator import Authenticator
@@ -22,6 +22,7 @@ from .compiled_loop import CompiledLoop
 from .connections import Connections, connection_limit
 from .control_link import ControlLink
 from .dispatcher import Dispatcher
+from .fleet_reload import FleetReload
 from .libzmq import find_functions
 from .load import Load
 from .member import Member
@@ -162,6 +163,7 @@ class Worker:
             self._resources = resources.pop_all()
         self._forked: ForkError | None = None
         self._member: Member | None = None
+        self._fleet_reload: FleetReload | None = None
         self._reported = 0.0  # when its supervisor was told what this worker does
         tell_in_child(self)
 
@@ -209,19 +211,28 @@ class Worker:
             _LOG.info("serving with the loop in Python: %s", reason)
         return PythonLoop(service, sockets, wakeup, dispatcher, self._sender, authenticated)
 
-    def join_fleet(self, supervisor: str, name: str) -> None:
-        """Do what the supervisor at an endpoint says; the service must have partitions."""
+    def join_fleet(self, supervisor: str, name: str, metrics: str = "") -> None:
+        """Do what the supervisor at an endpoint says; the service must have partitions.
+
+        ``metrics`` is the URL at which this worker serves its own.
+        """
         service = self._service
         assert service.partitions is not None
         self._member = Member(
-            service.engine.hand_over(),
+            service.engine,
             service.partitions,
             service.checkpointer,
+            service.held,
+            service.eviction,
             ControlLink(supervisor, name, self._wakeup.nudge),
             name,
+            self._wakeup.nudge,
         )
         self._resources.callback(self._member.close)
-        self._member.introduce(self.endpoints)
+        self._fleet_reload = FleetReload(service, self._member.tell_reload)
+        self._member.also(self._fleet_reload.commands)
+        about = [service.engine.model.fingerprint, __version__, metrics]
+        self._member.introduce(self.endpoints, about)
 
     @property
     def loop(self) -> str:
@@ -242,9 +253,11 @@ class Worker:
         checkpointer, eviction = service.checkpointer, service.eviction
         service.turned = time.monotonic()
         subscribed = self._counters[layout.SUBSCRIPTIONS] > 0
-        dispatcher.send_reloaded(service.reload(subscribed))
-        if self._member is not None:
+        dispatcher.send_reloaded(reloaded := service.reload(subscribed))
+        if self._member is not None and self._fleet_reload is not None:
             seconds = min(seconds, self._member.turn())
+            self._fleet_reload.turn(reloaded)
+            dispatcher.send_reloaded(self._fleet_reload.refusal())
             if service.turned >= self._reported + REPORT_SECONDS:
                 self._reported = service.turned
                 self._member.report(Load.of(service).to_fields())
@@ -280,6 +293,8 @@ class Worker:
         self._dispatcher.send_reloaded(self._service.stop_reloading())
         if self._service.checkpointer is not None:
             self._service.checkpointer.finish()
+            if self._member is not None:
+                self._member.finish()
             self._dispatcher.send_committed()
 
     def _receive_rest(self) -> None:
