@@ -268,7 +268,9 @@ class Client(Administration):
             socket = self._open()
             if self._pipeline is None and self._seeds is not None:
                 queue = self._queue_of(self._seeds)
-                return queue.call(queue.make(Future(), message, frame, decode, self.timeout))
+                future: Future[Result] = Future()
+                queue.call(queue.make(future, message, frame, decode, self.timeout))
+                return future.result()
             if self._pipeline is None:
                 self._number += 1
                 failure = self._handshake.failure

@@ -46,8 +46,9 @@ class Link:
         self.router, self._window = router, window
         self.socket: zmq.Socket[bytes] = context.socket(zmq.DEALER, socket_class=zmq.Socket)
         # IMMEDIATE: nothing is sent but over a connection, so that it is known what was sent.
-        options = {"LINGER": 0, "IMMEDIATE": 1, "SNDHWM": 0, "RCVHWM": 0}
-        self._handshake = connect(context, self.socket, router, keys, **options)
+        self._handshake = connect(
+            context, self.socket, router, keys, LINGER=0, IMMEDIATE=1, SNDHWM=0, RCVHWM=0
+        )
         self._number = 0
         self.in_flight: dict[bytes, FleetRequest] = {}
         self.unsent: deque[FleetRequest] = deque()

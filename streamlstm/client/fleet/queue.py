@@ -107,13 +107,12 @@ class FleetQueue(Tracking):
                 self._deadline = request.deadline
                 self.due = min(self.due, self._deadline)
 
-    def call(self, request: FleetRequest) -> Any:
-        """Send a request and wait for its result, in this thread."""
+    def call(self, request: FleetRequest) -> None:
+        """Send a request and wait for its answer, in this thread."""
         self.add([request])
         while not request.future.done():
             if not self.process():
                 self.wait(None)
-        return request.future.result()
 
     def process(self) -> bool:
         """Send what may be sent, settle what was answered, expire what is overdue; never waits.

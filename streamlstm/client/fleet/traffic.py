@@ -77,7 +77,7 @@ class Traffic:
         return bool(ready)
 
     def _send(self, request: FleetRequest) -> None:
-        link = self._links.get(request.router)
+        link = self._links.get(request.router)  # type: ignore[arg-type]
         if link is None:
             assert request.router is not None
             link = self._links.to(request.router)
