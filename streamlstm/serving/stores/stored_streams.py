@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
 
+import numpy as np
+
 from ...engine.dirty_tracker import DirtyTracker
 from ...engine.ids import MAX_INTEGER_ID, StreamId
 from ...engine.records import RecordBatch, store_key, stream_from_key
@@ -46,6 +48,8 @@ class StoredStreams:
         Streams that were restored because a message needed them.
     adopted : list of Adopted
         Partitions with streams in other folders, which count only where the store has none.
+    preloads : bool
+        Whether streams of a store that others share are brought into memory without need.
     are_own : callable or None
         Tells of each stream whether it is this worker's, where others share the store.
     incoming : dict of bytes to bytes
@@ -57,10 +61,11 @@ class StoredStreams:
 
     def __init__(self, tracker: DirtyTracker, store: Store) -> None:
         self._tracker, self._store = tracker, store
-        self._shared = isinstance(store, SharedStore)  # others put streams there
+        self._shared = store if isinstance(store, SharedStore) else None
         self._remaining = store.count()  # streams of the store that may not be in memory
         self.outage = Outage("read")
         self.returned = 0
+        self.preloads = False
         self.adopted: list[Adopted] = []
         self.are_own: Callable[[Sequence[StreamId]], list[bool]] | None = None
         self.incoming: dict[bytes, bytes] = {}
@@ -68,12 +73,20 @@ class StoredStreams:
     @property
     def has_any(self) -> bool:
         """True if streams may be somewhere that are not in memory."""
-        return self._shared or self._remaining > 0 or bool(self.adopted)
+        if self._shared is not None:
+            return True  # others put streams there
+        return self._remaining > 0 or bool(self.adopted)
 
     @property
     def count(self) -> int:
-        """Number of streams in the store and not in memory."""
-        return self._remaining
+        """Number of streams in the store and not in memory.
+
+        Where others share the store, this worker's part of it is estimated: partitions are alike.
+        """
+        if self._shared is None:
+            return self._remaining
+        mine = round(self._store.count() * float(np.mean(self._shared.held > 0)))
+        return max(0, mine - self._tracker.live)
 
     def recount(self, streams: int) -> None:
         """Set the count, after the store has lost streams."""
@@ -252,6 +265,39 @@ class StoredStreams:
         return [store_key(stream) for stream in self._tracker.absent(streams)]
 
     # --- reading ---
+
+    def preload_own(self, after: bytes, count: int, reserve: int) -> bytes | None:
+        """Bring the next of this worker's streams into memory from a store that others share.
+
+        Parameters
+        ----------
+        after : bytes
+            The key up to which the store was looked through.
+        count : int
+            How many streams of the store to look at.
+        reserve : int
+            Slots that stay free.
+
+        Returns
+        -------
+        bytes or None
+            The key to go on from; None if there are no more, or no room for them.
+        """
+        if self.outage.error is not None and self.outage.retry_in() > 0:
+            return after
+        try:
+            page = dict(self._store.page(b"", after, count))
+        except StoreError as error:
+            self.outage.record(error)
+            return after
+        absent = self._own(self._tracker.absent(_streams(page)))
+        deleted = set(self.batch.deleted)
+        keys = [key for key in map(store_key, absent) if key not in deleted]
+        if not page or self._tracker.free_slots - len(keys) < reserve:
+            return None
+        with suppress(DamagedRecordError):  # it harms nobody until it is needed
+            self._put_back({key: self._decode(page[key]) for key in keys})
+        return max(page)
 
     def _find(self, streams: Iterable[StreamId]) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
         """Return keys and records of those of these streams that are not in memory.
