@@ -185,6 +185,8 @@ def _layouts(
         T = rows or window or _STEPS
         windowed = T > 1 and not stateful and bool(rows or window)
         batch = sizes.get("b", 1)
+        if batch > 1 and order[0] != "b":
+            continue
         for S in (batch,) if batch else (_STREAMS, 1):
             yield Layout(order, S, T, F, windowed)
 
@@ -215,12 +217,21 @@ def _found(
         try:
             following.path = [f"the output {name}"]
             found = FoundGraph(layout, name, read_output(signals, following.labels(value)))
+            _check_streams(found)
             _confirm(original, given, found)
             return found
         except ConvertError as error:
             problem = problem or error
     problem = problem or ConvertError("no output depends on the input.")
     raise _NotFoundError(graph.followed, problem)
+
+
+def _check_streams(found: FoundGraph) -> None:
+    """Refuse an output of the first of several windows alone: an axis was taken for another."""
+    places, layout = found.output.positions, found.layout
+    streams = places[places >= 0] if layout.windowed else places // layout.rows
+    if len(np.unique(streams)) != layout.streams:
+        raise ConvertError("the output is that of one of several windows.")
 
 
 def _confirm(model: Any, given: Any, found: FoundGraph) -> None:
