@@ -18,6 +18,8 @@ from ..serving.wakeup import Wakeup
 from .actions import Action, Publish, Spawn, Stop, Tell
 from .coordinator import Coordinator
 from .endpoints import write_fleet
+from .gateway import NAME as GATEWAY
+from .gateway import GatewayKeeper, gateway_endpoints
 from .processes import Process
 from .table_file import TableFile
 
@@ -39,6 +41,8 @@ class Supervisor:
         The file in which clients find the fleet, written when it is ready.
     log : callable
         Gets each line of the workers' logs.
+    gateway : tuple of str and sequence of str, optional
+        Where the ROUTER of a gateway is to be bound, and its options; None for no gateway.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class Supervisor:
         folder: Path | None,
         endpoints: Path | None,
         log: Callable[[str], None],
+        gateway: tuple[str, Sequence[str]] | None = None,
     ) -> None:
         self._arguments, self._folder, self._endpoints, self._log = (
             list(arguments),
@@ -69,18 +74,29 @@ class Supervisor:
         self._wakeup = Wakeup()
         self._processes: dict[str, Process] = {}
         self._stopping = False
+        self._gateway: GatewayKeeper | None = None
+        if gateway is not None:
+            router, options = gateway
+            where = gateway_endpoints(router)
+            self._gateway = GatewayKeeper(where, options, self.control, self._tell, log)
         self.ready = False
 
     def run(self, workers: int, on_ready: Callable[[], object]) -> None:
         """Serve with so many workers until a signal comes."""
         with self._wakeup.on_signals():
             self._do(self._coordinator.scale(workers))
+            if self._gateway is not None:
+                self._processes[GATEWAY] = self._gateway.start()
             while not self._stopping:
                 self._turn()
-                if not self.ready and self._coordinator.is_ready:
+                if not self.ready and self._is_ready():
                     self.ready = True
                     self._write_endpoints()
                     on_ready()
+
+    def _is_ready(self) -> bool:
+        gateway_serves = self._gateway is None or self._gateway.pid is not None
+        return self._coordinator.is_ready and gateway_serves
 
     def _turn(self) -> None:
         poller = zmq.Poller()
@@ -110,6 +126,9 @@ class Supervisor:
             elif message.name == "hello":
                 name, pid, *where = message.fields
                 self._do(self._coordinator.serves(wire.FleetWorker(name, *where), pid))
+            elif message.name == GATEWAY and self._gateway is not None:
+                self._gateway.serves(*message.fields)
+                self._write_endpoints()
             else:
                 self._do(self._coordinator.said(message))
 
@@ -147,6 +166,15 @@ class Supervisor:
                 case Publish(table):
                     self._publish(table)
 
+        self._tell_gateway()
+
+    def _tell_gateway(self) -> None:
+        """Tell the gateway the table and which workers serve, if that has changed."""
+        if self._gateway is not None:
+            members = self._coordinator.members.values()
+            live = [member.where.router for member in members if member.where is not None]
+            self._gateway.follow(self._coordinator.table, live)
+
     def _tell(self, worker: str, frame: bytes) -> None:
         self._socket.send_multipart([worker.encode(), frame])
 
@@ -157,12 +185,14 @@ class Supervisor:
         for worker in table.workers:
             if worker.name in self._processes:
                 self._tell(worker.name, frame)
-        if self.ready:
-            self._write_endpoints()
+        self._write_endpoints()
 
     def _write_endpoints(self) -> None:
-        if self._endpoints is not None:
-            write_fleet(self._endpoints, self.control, self.status())
+        if self._endpoints is not None and self.ready:
+            status = self.status()
+            if self._gateway is not None:
+                status["gateway"] = self._gateway.status()
+            write_fleet(self._endpoints, self.control, status)
 
     def _spawn(self, worker: str) -> None:
         options = ["--fleet", self.control, "--fleet-name", worker]
@@ -174,19 +204,16 @@ class Supervisor:
         """Note that the process of a worker has ended."""
         status = self._processes.pop(worker).ended()
         self._log(f"{worker}: ended with status {status}")
+        if worker == GATEWAY and self._gateway is not None:
+            self._processes[GATEWAY] = self._gateway.start()
+            return
         self._do(self._coordinator.died(worker))
 
     def close(self) -> None:
-        """End all workers, and wait for them."""
-        for process in self._processes.values():
-            process.stop()
-        deadline = time.monotonic() + STOP_SECONDS
-        for process in self._processes.values():
-            try:
-                process.ended(max(deadline - time.monotonic(), 0.01))
-            except TimeoutError:
-                process.kill()
-                process.ended()
+        """End all workers, and wait for them; the gateway first, which waits for their replies."""
+        if (gateway := self._processes.pop(GATEWAY, None)) is not None:
+            _end([gateway])
+        _end(list(self._processes.values()))
         self._socket.close()
         self._context.term()
         self._wakeup.close()
@@ -195,3 +222,16 @@ class Supervisor:
             self._file.close()
         if self._endpoints is not None:
             self._endpoints.unlink(missing_ok=True)
+
+
+def _end(processes: Sequence[Process]) -> None:
+    """End processes, and wait for them."""
+    for process in processes:
+        process.stop()
+    deadline = time.monotonic() + STOP_SECONDS
+    for process in processes:
+        try:
+            process.ended(max(deadline - time.monotonic(), 0.01))
+        except TimeoutError:
+            process.kill()
+            process.ended()

@@ -6,6 +6,9 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
+from .gateway import gateway as gateway_process
+from .gateway import gateway_options
+
 
 class _ModelOrCommand(typer.core.TyperGroup):
     """Takes ``fleet MODEL`` for ``fleet serve MODEL``."""
@@ -38,6 +41,14 @@ def serve(
     endpoints: Annotated[
         Path, Option(help="Write where the fleet is to this JSON file when ready.")
     ] = DEFAULT,
+    gateway: Annotated[
+        str | None,
+        Option(
+            metavar="ENDPOINT",
+            help="Serve clients that know of a single worker only at this address, too; PULL and "
+            "XPUB are at the next two ports.",
+        ),
+    ] = None,
 ) -> None:
     """Start a fleet; further options are those of streamlstm serve, for every worker.
 
@@ -59,11 +70,15 @@ def serve(
         folder,
         endpoints,
         lambda line: err.print(line, markup=False),
+        None if gateway is None else (gateway, gateway_options(context.args)),
     )
     try:
         supervisor.run(workers, lambda: err.print("ready; Ctrl-C stops"))
     finally:
         supervisor.close()
+
+
+fleet.command(name="gateway", hidden=True)(gateway_process)
 
 
 @fleet.command()
