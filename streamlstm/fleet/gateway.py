@@ -107,7 +107,8 @@ def serve_gateway(control: str, endpoints: dict[str, str], **options: Any) -> No
         socket.set(zmq.ROUTING_ID, NAME.encode())
         socket.set(zmq.LINGER, 0)
         socket.connect(control)
-        gateway = Gateway(socket, context, **endpoints, **options)
+        where = (endpoints[name] for name in ("router", "pull", "xpub"))
+        gateway = Gateway(socket, context, *where, **options)
         try:
             with gateway.wakeup.on_signals():
                 socket.send(wire.encode_control(NAME, os.getpid(), gateway.endpoints))

@@ -20,20 +20,19 @@ from ... import wire
 from ...client.keys import Credentials
 from ...errors import ProtocolError, StreamLSTMError
 from ...kernels import compile
-from ..access.authenticator import Authenticator
 from ..access.curve_server import CurveServer
 from ..access.limits import Limits
-from ..connections import Connections, connection_limit
 from ..counters import Counters
 from ..libzmq import find_functions
 from ..line_limit import LineLimit
 from ..native import gateway_layout as gl
 from ..native import gateway_loop, layout
 from ..queue_limits import QueueLimits
-from ..sockets import SocketFiles, bind_sockets
 from ..subscriptions import Subscriptions
 from ..wakeup import Wakeup
+from .client_sockets import ClientSockets
 from .records import head_of, parts_of
+from .replies import error_of
 from .requests import Requests, refuse
 from .tables import GatewayTables
 from .tasks import Tasks
@@ -110,35 +109,22 @@ class Gateway:
         }
         self._forward, self._finish = entries["forward"], entries["finish"]
         self._pass_on, self._leave = entries["pass_on"], entries["leave"]
-        self._started, self._stopping = time.monotonic(), False
+        self._started = time.monotonic()
         self.counters, self.wakeup, self._lines = Counters(), Wakeup(), LineLimit()
         with ExitStack() as resources:
             resources.callback(self.wakeup.close)
-            authenticator = None
-            if curve is not None:
-                authenticator = Authenticator(
-                    context, curve, self.counters.count_refused_connection
-                )
-                resources.callback(authenticator.close)
-            limit = connection_limit(max_connections)
-            failed = None if authenticator is None else authenticator.note_failure
-            self._connections = Connections(context, limit, failed)
-            resources.callback(self._connections.close)
-            sockets = bind_sockets(
+            clients = ClientSockets(
                 context,
                 (router, pull, xpub),
-                max_bytes=2 * max_message_bytes,
+                self.counters,
                 insecure=insecure,
                 curve=curve,
-                connections=self._connections,
+                max_message_bytes=max_message_bytes,
+                max_connections=max_connections,
             )
-            resources.callback(sockets.close)
-            resources.callback(SocketFiles(sockets).remove)
-            if authenticator is not None:
-                authenticator.start()
-            self.endpoints = sockets.endpoints()
-            self._connections.start(self.endpoints.values())
-            self._router, self._xpub = sockets.router, sockets.xpub
+            resources.callback(clients.close)
+            sockets, self.endpoints = clients.sockets, clients.endpoints
+            self._connections, self._router = clients.connections, sockets.router
             self._xsub = new_xsub(context)
             resources.callback(self._xsub.close)
             self._workers = Workers(context, self._xsub, _keys(curve))
@@ -269,15 +255,16 @@ class Gateway:
         """Reply to requests whose tasks have ended."""
         done, self._tasks.done = self._tasks.done, []
         for client, reply in done:
-            if not client.record:
+            if client.route is not None:
+                assert reply is not None
                 self._send([*client.route, reply])
                 continue
             pulled = head_of(client.record)[layout.CLIENT]
             if reply is not None and pulled == self.tables.fields[layout.MAX_MESSAGES]:
                 self._log_pulled(wire.decode_reply(reply))
             data = np.frombuffer((reply or b"") + b"\0", np.uint8)
-            busy = reply is not None and _is_busy(reply)
-            rows = 0 if busy else client.rows
+            error = None if reply is None else error_of(reply)
+            rows = 0 if error is not None and error.code == "busy" else client.rows
             at, size = data.ctypes.data, len(data) - 1
             self._finish(self.tables.gateway_address, client.record, rows, at, size)
 
@@ -315,19 +302,3 @@ def _table_of(endpoints: dict[str, str]) -> wire.FleetTable:
     worker = wire.FleetWorker("gateway", **endpoints)
     owners, epochs = np.zeros_like(new.owners), np.ones_like(new.epochs)
     return wire.FleetTable(1, (worker,), owners, epochs)
-
-
-def _as_applied(answer: wire.Reply, reply: bytes) -> bytes:
-    """Return the reply to an observation that was sent again since its worker had died.
-
-    If that one had applied it, it is a duplicate now, with the prediction that nobody has got.
-    """
-    if not isinstance(answer, wire.Error) or answer.y is None or answer.stream is None:
-        return reply
-    prediction = wire.Prediction(answer.stream, answer.seq or 0, answer.y, answer.extra)
-    return wire.encode(prediction) if answer.seq == answer.number else reply
-
-
-def _is_busy(reply: bytes) -> bool:
-    answer = wire.decode_reply(reply)
-    return isinstance(answer, wire.Error) and answer.code == "busy"

@@ -26,7 +26,7 @@ def join_predictions(
 def _join_maps(maps: list[dict[str, Any]], order: list[int], count: int) -> dict[str, Any]:
     joined: dict[str, Any] = {}
     for key in maps[0]:
-        values = [part.get(key) for part in maps]
+        values: list[Any] = [part.get(key) for part in maps]
         if key == "levels":
             joined[key] = values[0]
         elif all(isinstance(value, bytes) for value in values):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,12 +12,12 @@ from numpy.typing import NDArray
 from ... import wire
 from ...engine.partitions import partitions_of
 from ...errors import ProtocolError
-from .joined import join_info, join_listed, join_predictions
-from .tables import IN_DOUBT
-from .tasks import Message, Replies, Task
+from .all_workers import barrier, info, list_streams, reload
+from .joined import join_predictions
+from .replies import PAUSE, doubt, error_of, in_doubt
+from .tasks import Message, Task
 from .workers import Workers
 
-PAUSE = 0.005  # seconds after which a message is sent again that was not taken
 _BUSY_SECONDS = 1.0  # for which a worker may be busy before the client is told
 
 
@@ -46,13 +45,13 @@ class Requests:
             case wire.Table():
                 return _reply(wire.Done(wire.Kind.TABLE, None, self.table.to_value()))
             case wire.Barrier():
-                return self._barrier(request, received)
+                return barrier(self._workers, request, received)
             case wire.Info():
-                return self._info(frame)
+                return info(self._workers, frame, self._about())
             case wire.List():
-                return self._list(request, frame)
+                return list_streams(self._workers, request, frame)
             case wire.Reload():
-                return self._reload(frame)
+                return reload(self._workers, frame)
             case wire.Last() | wire.Claim():
                 return self._columns(request)
         return self._single(request, frame)
@@ -71,9 +70,9 @@ class Requests:
                 continue
             (reply,) = yield [Message(worker, frame)]
             if reply is None and not again:
-                return _in_doubt(request.stream, getattr(request, "seq", None))
+                return in_doubt(request.stream, getattr(request, "seq", None))
             if reply is not None:
-                error = _error(reply)
+                error = error_of(reply)
                 if not self._may_repeat(error, since):
                     return reply
                 self._learn(error, worker)
@@ -123,7 +122,7 @@ class Requests:
                 if reply is None:
                     numbered = request.seqs is not None and all(request.seqs[n] for n in rows)
                     again += rows if numbered else []
-                    refused += [] if numbered else [_doubt(request.streams[rows[0]], None)]
+                    refused += [] if numbered else [doubt(request.streams[rows[0]], None)]
                     continue
                 answer = wire.decode_reply(reply)
                 if isinstance(answer, wire.Predictions):
@@ -164,7 +163,7 @@ class Requests:
             ]
             again: list[int] = []
             for (worker, rows), reply in zip(by_worker.items(), replies, strict=True):
-                error = None if reply is None else _error(reply)
+                error = None if reply is None else error_of(reply)
                 if error is not None and error.code in ("moved", "busy"):
                     self._learn(error, worker)
                     again += rows
@@ -189,7 +188,7 @@ class Requests:
                 None if one.times is None else one.times[0],
             )
             reply = yield from self._single(step, wire.encode(step))
-            if reply is not None and _error(reply) is not None:
+            if reply is not None and error_of(reply) is not None:
                 first = first or reply
         return first
 
@@ -227,68 +226,6 @@ class Requests:
                 yield PAUSE
         return wire.encode(wire.Done(kind, None, values, full))
 
-    # --- of all workers ---
-
-    def _ask_all(self, frame: bytes) -> Task:
-        """Wait until there is a worker. A generator that returns nothing."""
-        while not self._workers.numbers:
-            yield PAUSE
-        return frame
-
-    def _all(self, frame: bytes) -> list[Message]:
-        return [Message(number, frame) for number in self._workers.numbers]
-
-    def _barrier(self, request: wire.Barrier, received: int) -> Task:
-        """Let every worker commit what it has applied.
-
-        Where one is gone, what it had applied may be lost: then nothing counts as received.
-        """
-        replies: Replies = yield self._all(wire.encode(request._replace(sent=0)))
-        for reply in replies:
-            if reply is None:
-                received = 0
-            elif _error(reply) is not None:
-                return reply
-        return wire.encode(wire.Done(wire.Kind.BARRIER, None, [request.token, received]))
-
-    def _info(self, frame: bytes) -> Task:
-        yield from self._ask_all(frame)
-        replies = yield self._all(frame)
-        values = [
-            answer.value
-            for reply in replies
-            if reply is not None and isinstance(answer := wire.decode_reply(reply), wire.Done)
-        ]
-        if not values:
-            yield PAUSE
-            return (yield from self._info(frame))
-        joined = join_info(values) | self._about() | {"pid": os.getpid()}
-        return wire.encode(wire.Done(wire.Kind.INFO, None, joined))
-
-    def _list(self, request: wire.List, frame: bytes) -> Task:
-        replies = yield self._all(frame)
-        values = []
-        for reply in replies:
-            if reply is None:  # its streams are on their way to others
-                yield PAUSE
-                return (yield from self._list(request, frame))
-            if _error(reply) is not None:
-                return reply
-            answer = wire.decode_reply(reply)
-            assert isinstance(answer, wire.Done)
-            values.append(answer.value)
-        count = min(request.limit, wire.MAX_LISTED)
-        return wire.encode(wire.Done(wire.Kind.LIST, None, join_listed(values, count)))
-
-    def _reload(self, frame: bytes) -> Task:
-        """Reload one worker after the other; the first that refuses ends it."""
-        reply: bytes | None = None
-        for number in self._workers.numbers:
-            (reply,) = yield [Message(number, frame)]
-            if reply is not None and _error(reply) is not None:
-                return reply
-        return reply if reply is not None else _in_doubt(None, None)
-
 
 def _reply(done: wire.Done) -> Task:
     yield from ()
@@ -299,19 +236,6 @@ def refuse(error: ProtocolError) -> Task:
     """Return the task that answers what is no valid request."""
     yield from ()
     return wire.encode(wire.Error(error.stream, error.seq, error.code, str(error)))
-
-
-def _error(reply: bytes) -> wire.Error | None:
-    answer = wire.decode_reply(reply)
-    return answer if isinstance(answer, wire.Error) else None
-
-
-def _doubt(stream: wire.StreamId | None, seq: int | None) -> wire.Error:
-    return wire.Error(stream, seq, "error", IN_DOUBT)
-
-
-def _in_doubt(stream: wire.StreamId | None, seq: int | None) -> bytes:
-    return wire.encode(_doubt(stream, seq))
 
 
 def _of(values: Sequence[Any], rows: Sequence[int]) -> list[Any]:
