@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import zmq
 
@@ -15,15 +15,27 @@ from .processes import Process
 NAME = "gateway"  # of its process, and of its socket at the supervisor
 
 
+class GatewayOptions(NamedTuple):
+    """How to run a gateway.
+
+    Attributes
+    ----------
+    router : str
+        Where its ROUTER is to be bound.
+    arguments : sequence of str
+        Further options of ``streamlstm fleet gateway``.
+    """
+
+    router: str
+    arguments: Sequence[str] = ()
+
+
 class GatewayKeeper:
     """Starts a gateway, tells it what it has to know, and starts it again when it has died.
 
     Parameters
     ----------
-    endpoints : dict of str to str
-        Where ``router``, ``pull`` and ``xpub`` are to be bound.
-    arguments : sequence of str
-        Further options of ``streamlstm fleet gateway``.
+    options : GatewayOptions
     control : str
         Endpoint of the supervisor.
     tell : callable
@@ -41,13 +53,12 @@ class GatewayKeeper:
 
     def __init__(
         self,
-        endpoints: dict[str, str],
-        arguments: Sequence[str],
+        options: GatewayOptions,
         control: str,
         tell: Callable[[str, bytes], object],
         log: Callable[[str], None],
     ) -> None:
-        self.endpoints, self._arguments = endpoints, list(arguments)
+        self.endpoints, self._arguments = gateway_endpoints(options.router), options.arguments
         self._control, self._tell, self._log = control, tell, log
         self.pid: int | None = None
         self._frame = b""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -13,18 +13,27 @@ from typing import Any
 import zmq
 
 from .. import wire
-from ..errors import StreamLSTMError
+from ..errors import EndpointError, StoreError, StreamLSTMError
+from ..serving.load import Load
 from ..serving.wakeup import Wakeup
-from .actions import Action, Publish, Spawn, Stop, Tell
+from . import capacity
+from .actions import Action, Publish, Remove, Say, Spawn, Stop, Tell, Wait
 from .coordinator import Coordinator
 from .endpoints import write_fleet
+from .folders import Folders
 from .gateway import NAME as GATEWAY
-from .gateway import GatewayKeeper, gateway_endpoints
+from .gateway import GatewayKeeper, GatewayOptions
+from .loads import Loads
+from .members import Stores
 from .processes import Process
+from .record import Record
+from .sockets import WorkerSockets
 from .table_file import TableFile
 
-_LOG = logging.getLogger(__name__)
-
+TICK_SECONDS = 1.0  # between two looks at how much the workers have and do
+WEIGH_TICKS = 5  # after so many of them partitions may move for the load
+ENDED_WELL = (0, -signal.SIGTERM)  # stopped, or before it had begun
+GATEWAY_SECONDS = 0.1  # after which a gateway that died is started again
 STOP_SECONDS = 12.0  # in which a worker commits and ends, else it is killed
 
 
@@ -33,26 +42,42 @@ class Supervisor:
 
     Parameters
     ----------
+    model : Path or None
+        The model's file: the workers get a copy of it, so that one which is started later serves
+        the same model, whatever the file is then. None: ``arguments`` name it.
     arguments : sequence of str
-        Of ``streamlstm serve`` for every worker: the model and options.
+        Of ``streamlstm serve`` for every worker.
     folder : Path or None
         Where the table is kept, and each worker's store; None: all is in memory only.
+    streams : int
+        That the workers together may have in memory.
     endpoints : Path or None
         The file in which clients find the fleet, written when it is ready.
     log : callable
-        Gets each line of the workers' logs.
-    gateway : tuple of str and sequence of str, optional
-        Where the ROUTER of a gateway is to be bound, and its options; None for no gateway.
+        Gets each line of the workers' logs, and what the fleet itself says.
+    sockets : WorkerSockets
+        Where each worker binds.
+    gateway : GatewayOptions, optional
+        Clients of a single worker find the fleet there.
+
+    Raises
+    ------
+    StoreError
+        If the folder is used by another fleet, or what it needs is not there.
     """
 
     def __init__(
         self,
+        model: Path | None,
         arguments: Sequence[str],
         folder: Path | None,
+        streams: int,
         endpoints: Path | None,
         log: Callable[[str], None],
-        gateway: tuple[str, Sequence[str]] | None = None,
+        sockets: WorkerSockets,
+        gateway: GatewayOptions | None = None,
     ) -> None:
+        self._sockets = sockets
         self._arguments, self._folder, self._endpoints, self._log = (
             list(arguments),
             folder,
@@ -60,10 +85,15 @@ class Supervisor:
             log,
         )
         self._file = None if folder is None else TableFile(folder)
-        self._coordinator = Coordinator()
-        if self._file is not None:
-            self._coordinator.resume(self._file.read())
+        self._folders = None if folder is None else Folders(folder)
+        self._coordinator = Coordinator(Stores.MEMORY if folder is None else Stores.OWN)
+        self._loads = Loads()
+        self._resume()
         self._private = Path(tempfile.mkdtemp(prefix="streamlstm-fleet-"))
+        if model is not None:
+            copy = self._private / "model.safetensors"
+            shutil.copyfile(model, copy)
+            self._arguments.insert(0, str(copy))
         self.control = f"ipc://{self._private}/control"
         self._context = zmq.Context()
         self._socket: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
@@ -73,30 +103,70 @@ class Supervisor:
         self._socket.bind(self.control)
         self._wakeup = Wakeup()
         self._processes: dict[str, Process] = {}
+        self._serving: dict[str, float] = {}  # since when
+        self._waiting: dict[str, float] = {}  # workers to be started again, and when
+        self._streams = streams
+        self._failed: str | None = None  # a worker that could not start
+        self._ticks, self._next_tick = 0, time.monotonic() + TICK_SECONDS
         self._stopping = False
         self._gateway: GatewayKeeper | None = None
         if gateway is not None:
-            router, options = gateway
-            where = gateway_endpoints(router)
-            self._gateway = GatewayKeeper(where, options, self.control, self._tell, log)
+            self._gateway = GatewayKeeper(gateway, self.control, self._tell, log)
         self.ready = False
 
-    def run(self, workers: int, on_ready: Callable[[], object]) -> None:
-        """Serve with so many workers until a signal comes."""
+    def _resume(self) -> None:
+        """Go on with what is stored."""
+        if self._file is None or self._folders is None:
+            return
+        try:
+            record = self._file.read()
+            self._folders.check(record)
+        except StoreError:
+            self._file.close()
+            raise
+        names = [worker.name for worker in record.table.workers]
+        arrived = {name: self._folders.arrived(record.folder(name)) for name in names}
+        self._coordinator.resume(record, arrived)
+
+    def run(self, workers: int, on_ready: Callable[[], object]) -> bool:
+        """Serve with so many workers until a signal comes, then stop them.
+
+        The workers end with the thread that calls this.
+
+        Returns
+        -------
+        bool
+            Whether every worker ended well, and has lost nothing.
+
+        Raises
+        ------
+        EndpointError
+            If a worker cannot start; the log says why.
+        """
         with self._wakeup.on_signals():
             self._do(self._coordinator.scale(workers))
-            if self._gateway is not None:
-                self._processes[GATEWAY] = self._gateway.start()
+            self._start_gateway()
             while not self._stopping:
                 self._turn()
                 if not self.ready and self._is_ready():
                     self.ready = True
                     self._write_endpoints()
                     on_ready()
+            ended_well = self._stop_workers()
+        if self._failed is not None:
+            raise EndpointError(
+                f"{self._failed} could not start, so the fleet has not started; its last lines "
+                "above say why"
+            )
+        return ended_well
 
     def _is_ready(self) -> bool:
-        gateway_serves = self._gateway is None or self._gateway.pid is not None
-        return self._coordinator.is_ready and gateway_serves
+        serves = self._gateway is None or self._gateway.pid is not None
+        return self._coordinator.is_ready and serves
+
+    def _start_gateway(self) -> None:
+        if self._gateway is not None:
+            self._processes[GATEWAY] = self._gateway.start()
 
     def _turn(self) -> None:
         poller = zmq.Poller()
@@ -105,13 +175,37 @@ class Supervisor:
         ends = {process.descriptor: name for name, process in self._processes.items()}
         for descriptor in ends:
             poller.register(descriptor, zmq.POLLIN)
-        for source, _ in poller.poll():
+        left = max(min([self._next_tick, *self._waiting.values()]) - time.monotonic(), 0)
+        for source, _ in poller.poll(int(1000 * left) + 1):
             if source is self._socket:
                 self._receive()
             elif source == self._wakeup.fileno():
                 self._stopping |= self._wakeup.heard()
             else:
                 self._ended(ends[source])
+        now = time.monotonic()
+        for worker in [worker for worker, due in self._waiting.items() if due <= now]:
+            del self._waiting[worker]
+            if worker == GATEWAY:
+                self._start_gateway()
+            else:
+                self._do(self._coordinator.waited(worker))
+        if now >= self._next_tick:
+            self._tick()
+
+    def _tick(self) -> None:
+        """Follow what the workers have and do; once a second."""
+        self._next_tick = time.monotonic() + TICK_SECONDS
+        self._ticks += 1
+        self._loads.smooth()
+        self._limit()
+        if self.ready and self._ticks % WEIGH_TICKS == 0:
+            self._do(self._coordinator.weigh(self._loads.partitions))
+
+    def _limit(self) -> None:
+        """Tell each worker how many streams it may have in memory."""
+        for worker, slots in capacity.limits(self._streams, self._loads.streams()).items():
+            self._tell(worker, wire.encode_control("limit", slots))
 
     def _receive(self) -> None:
         """Take all that came, and answer it."""
@@ -123,14 +217,23 @@ class Supervisor:
             message = wire.decode_control(frame)
             if message.name == "ask":
                 self._answer(sender, *message.fields)
+            elif message.name == "load":
+                name, *fields = message.fields
+                self._loads.heard(name, Load.from_fields(fields), time.monotonic())
             elif message.name == "hello":
-                name, pid, *where = message.fields
-                self._do(self._coordinator.serves(wire.FleetWorker(name, *where), pid))
+                name, pid, router, pull, xpub, *_ = message.fields
+                self._hello(wire.FleetWorker(name, router, pull, xpub), pid)
             elif message.name == GATEWAY and self._gateway is not None:
                 self._gateway.serves(*message.fields)
                 self._write_endpoints()
             else:
                 self._do(self._coordinator.said(message))
+
+    def _hello(self, where: wire.FleetWorker, pid: int) -> None:
+        process = self._processes.get(where.name)
+        if process is not None and process.pid == pid:  # else it has ended since
+            self._serving[where.name] = time.monotonic()
+            self._do(self._coordinator.serves(where, pid))
 
     def _answer(self, sender: bytes, question: str, *fields: Any) -> None:
         """Do what a person asks for; reply with what is so now, or with an error."""
@@ -149,71 +252,117 @@ class Supervisor:
         self._socket.send_multipart([sender, reply])
 
     def status(self) -> dict[str, Any]:
-        """Return the workers and what they have."""
-        return self._coordinator.status()
+        """Return the workers, what they have and what they do."""
+        found, now = self._coordinator.status(), time.monotonic()
+        for worker in found["workers"]:
+            worker |= self._loads.of(worker["name"], now)
+        return found
 
     # --- actions ---
 
     def _do(self, actions: Sequence[Action]) -> None:
         for action in actions:
             match action:
-                case Spawn(worker):
-                    self._spawn(worker)
+                case Spawn(worker, folder):
+                    self._spawn(worker, folder)
+                case Wait(worker, seconds):
+                    self._waiting[worker] = time.monotonic() + seconds
                 case Stop(worker):
                     self._processes[worker].stop()
                 case Tell(worker, name, fields):
                     self._tell(worker, wire.encode_control(name, *fields))
-                case Publish(table):
-                    self._publish(table)
-
-        self._tell_gateway()
-
-    def _tell_gateway(self) -> None:
-        """Tell the gateway the table and which workers serve, if that has changed."""
+                case Publish(record):
+                    self._publish(record)
+                case Remove(folder):
+                    assert self._folders is not None
+                    self._folders.remove(folder)
+                case Say(text):
+                    self._log(text)
         if self._gateway is not None:
-            members = self._coordinator.members.values()
-            live = [member.where.router for member in members if member.where is not None]
-            self._gateway.follow(self._coordinator.table, live)
+            self._gateway.follow(self._coordinator.table, self._coordinator.live())
 
     def _tell(self, worker: str, frame: bytes) -> None:
         self._socket.send_multipart([worker.encode(), frame])
 
-    def _publish(self, table: wire.FleetTable) -> None:
+    def _publish(self, record: Record) -> None:
         if self._file is not None:
-            self._file.write(table)
-        frame = wire.encode_control("table", table.to_value())
-        for worker in table.workers:
+            self._file.write(record)
+        frame = wire.encode_control("table", record.table.to_value())
+        for worker in record.table.workers:
             if worker.name in self._processes:
                 self._tell(worker.name, frame)
         self._write_endpoints()
 
     def _write_endpoints(self) -> None:
         if self._endpoints is not None and self.ready:
-            status = self.status()
+            status = self._coordinator.status()
             if self._gateway is not None:
                 status["gateway"] = self._gateway.status()
             write_fleet(self._endpoints, self.control, status)
 
-    def _spawn(self, worker: str) -> None:
+    def _spawn(self, worker: str, folder: str) -> None:
         options = ["--fleet", self.control, "--fleet-name", worker]
-        if self._folder is not None:
-            options += ["--store", f"lmdb:{self._folder / f'worker-{worker}'}"]
+        options += [f"--{name}={where}" for name, where in self._sockets.of(worker).items()]
+        options += ["--capacity", str(capacity.slots_of(self._streams))]
+        if self._folders is not None:
+            options += ["--store", f"lmdb:{self._folders.path(folder)}"]
         self._processes[worker] = Process(worker, [*self._arguments, *options], self._log)
 
     def _ended(self, worker: str) -> None:
         """Note that the process of a worker has ended."""
         status = self._processes.pop(worker).ended()
         self._log(f"{worker}: ended with status {status}")
-        if worker == GATEWAY and self._gateway is not None:
-            self._processes[GATEWAY] = self._gateway.start()
+        self._loads.forget(worker)
+        if not self.ready and status not in ENDED_WELL:
+            self._failed, self._stopping = worker, True
             return
-        self._do(self._coordinator.died(worker))
+        if worker == GATEWAY:
+            self._waiting[GATEWAY] = time.monotonic() + GATEWAY_SECONDS
+            return
+        self._limit()  # what it had is free for those who take it over
+        lived = time.monotonic() - since if (since := self._serving.pop(worker, None)) else 0.0
+        arrived = {}
+        if self._folders is not None:
+            arrived = self._folders.arrived(self._coordinator.owned.record.folder(worker))
+        self._do(self._coordinator.died(worker, lived, arrived))
+
+    def _stop_workers(self) -> bool:
+        """End all workers, and wait for them; return whether each ended well.
+
+        The gateway ends first, when it has passed on what the workers have replied.
+        """
+        ended_well = True
+        if (gateway := self._processes.pop(GATEWAY, None)) is not None:
+            gateway.stop()
+            ended_well = self._wait_for(GATEWAY, gateway, time.monotonic() + STOP_SECONDS)
+        for process in self._processes.values():
+            process.stop()
+        deadline = time.monotonic() + STOP_SECONDS
+        for worker, process in self._processes.items():
+            ended_well &= self._wait_for(worker, process, deadline)
+        self._processes.clear()
+        return ended_well
+
+    def _wait_for(self, worker: str, process: Process, deadline: float) -> bool:
+        """Wait for the end of a process, kill it when it is too late; tell whether it ended well."""
+        try:
+            status = process.ended(max(deadline - time.monotonic(), 0.01))
+        except TimeoutError:
+            process.kill()
+            status = process.ended()
+        if status not in ENDED_WELL:
+            self._log(f"{worker}: ended with status {status}")
+        return status in ENDED_WELL
+
+    def __enter__(self) -> Supervisor:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def close(self) -> None:
-        """End all workers, and wait for them; the gateway first, which waits for their replies."""
-        if (gateway := self._processes.pop(GATEWAY, None)) is not None:
-            _end([gateway])
-        _end(list(self._processes.values()))
+        """End all workers that are left, and free what belongs to the fleet."""
+        self._stop_workers()
         self._socket.close()
         self._context.term()
         self._wakeup.close()
@@ -222,16 +371,3 @@ class Supervisor:
             self._file.close()
         if self._endpoints is not None:
             self._endpoints.unlink(missing_ok=True)
-
-
-def _end(processes: Sequence[Process]) -> None:
-    """End processes, and wait for them."""
-    for process in processes:
-        process.stop()
-    deadline = time.monotonic() + STOP_SECONDS
-    for process in processes:
-        try:
-            process.ended(max(deadline - time.monotonic(), 0.01))
-        except TimeoutError:
-            process.kill()
-            process.ended()

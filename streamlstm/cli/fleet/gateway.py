@@ -18,6 +18,7 @@ def gateway(
     max_connections: Annotated[int | None, Option()] = None,
     max_rate: Annotated[float | None, Option()] = None,
     spin: Annotated[float, Option()] = 0,
+    fleet_parent: Annotated[int | None, Option()] = None,
 ) -> None:
     """Serve the clients of a fleet at one address."""
     import gc
@@ -27,7 +28,10 @@ def gateway(
     from streamlstm.fleet.gateway import serve_gateway
     from streamlstm.serving.access.curve_server import CurveServer
     from streamlstm.serving.connections import allow_descriptors
+    from streamlstm.serving.parent import end_with
 
+    if fleet_parent is not None:
+        end_with(fleet_parent)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     allow_descriptors(max_connections)
     curve = None if key is None or allow is None else CurveServer(key, allow)
@@ -57,3 +61,18 @@ def gateway_options(arguments: list[str]) -> list[str]:
         elif argument.partition("=")[0] in _SHARED:
             found.append(argument)
     return found
+
+
+def check_gateway(router: str, arguments: list[str]) -> None:
+    """Check where a gateway is to be bound, before anything starts.
+
+    Raises
+    ------
+    EndpointError
+    """
+    from streamlstm.fleet.gateway import gateway_endpoints
+    from streamlstm.serving.endpoints import check_endpoint
+
+    has_key = any(argument.partition("=")[0] == "--key" for argument in arguments)
+    for endpoint in gateway_endpoints(router).values():
+        check_endpoint("gateway", endpoint, "--insecure" in arguments, has_key)
