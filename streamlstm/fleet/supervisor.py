@@ -344,7 +344,7 @@ class Supervisor:
         return ended_well
 
     def _wait_for(self, worker: str, process: Process, deadline: float) -> bool:
-        """Wait for the end of a process, kill it when it is too late; tell whether it ended well."""
+        """Wait for the end of a process, or kill it; tell whether it ended well."""
         try:
             status = process.ended(max(deadline - time.monotonic(), 0.01))
         except TimeoutError:

@@ -49,8 +49,7 @@ def rows(seed: int, *shape: int) -> NDArray[np.float32]:
 def is_settled(fleet: FleetProcess, workers: int) -> bool:
     """Tell whether a fleet has so many workers, and nothing moves."""
     status = fleet.ask("status")
-    counts = [each["partitions"] for each in status["workers"]]
-    return not status["moving"] and len(counts) == workers and max(counts) - min(counts) < 2
+    return bool(status["settled"]) and len(status["workers"]) == workers
 
 
 def test_steps_submits_and_blocks_are_bit_equal_while_everything_moves(
@@ -146,7 +145,6 @@ def test_the_whole_fleet_answers(fleet: FleetProcess, client: Client) -> None:
     info = client.info()
     assert info["pid"] == fleet.gateway()["pid"]
     assert info["streams"] >= len(names)
-    assert info["capacity"] == 100_000 * len([w for w in fleet.workers().values() if w["pid"]])
     client.forget(names[0])
     assert client.last_seqs(names[:2]) == [0, 1]
     assert client.ping() > 0
