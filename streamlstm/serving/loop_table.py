@@ -15,7 +15,7 @@ from .access.limits import Limits
 from .counters import Counters
 from .extras import model_extras
 from .native import layout
-from .partitions import ARRIVING, MOVED, Partitions
+from .partitions import ARRIVING, MOVED, SUSPENDED, Partitions
 from .queue_limits import QueueLimits
 from .queue_table import QueueTable
 from .sockets import Sockets
@@ -67,6 +67,8 @@ class LoopTable(QueueTable):
         self._view = view
         self._of_model: list[Any] = []
         self._of_extras: list[Any] = []
+        self._of_busy: dict[bool, list[int]] = {}
+        self._suspended: bool | None = None
         self._sizes = (0, 0, 0, False)
         self._allocate_block()
         self.follow_model(model)
@@ -162,7 +164,18 @@ class LoopTable(QueueTable):
         fields[layout.STATES] = self._keep(partitions.states)
         fields[layout.OWNERS] = self._keep(partitions.owners)
         self._put_words("moved", MOVED, layout.MOVED_WORDS, layout.MOVED_SIZE)
-        self._put_words("busy", ARRIVING, layout.ARRIVING_WORDS, layout.ARRIVING_SIZE)
+        places = layout.ARRIVING_WORDS, layout.ARRIVING_SIZE
+        for suspended, sentence in enumerate((ARRIVING, SUSPENDED)):
+            self._put_words("busy", sentence, *places)
+            self._of_busy[bool(suspended)] = [int(fields[place]) for place in places]
+        self.say_busy(False)
+
+    def say_busy(self, suspended: bool) -> None:
+        """Choose why a partition is answered busy: it is on its way, or nothing may be answered."""
+        if suspended is not self._suspended:
+            self._suspended = suspended
+            places = [layout.ARRIVING_WORDS, layout.ARRIVING_SIZE]
+            self.fields[places] = self._of_busy[suspended]
 
 
 def _input_table(model: Model) -> NDArray[np.float64] | None:
