@@ -40,6 +40,16 @@ class HandOver(TableUser):
         return record_size(self._table.rows.shape[1])
 
     @property
+    def limit(self) -> int:
+        """Streams that may be here, for now."""
+        return self._table.limit
+
+    @property
+    def free_slots(self) -> int:
+        """Number of free slots."""
+        return self._table.free_slots
+
+    @property
     def used_slots(self) -> int:
         """Slots below this one have had a stream."""
         return self._table.used_slots
@@ -49,21 +59,32 @@ class HandOver(TableUser):
         with self._lock, self._flag:
             self._table.limit = slots
 
-    def find(self, wanted: NDArray[np.uint8], first: int, stop: int) -> NDArray[np.int64]:
-        """Return the slots of streams of partitions among the slots ``first`` to ``stop``.
+    def find(
+        self, wanted: NDArray[np.uint8], first: int, stop: int, most: int
+    ) -> tuple[NDArray[np.int64], int]:
+        """Return slots of streams of partitions among the slots ``first`` to ``stop``.
 
         Parameters
         ----------
         wanted : uint8[PARTITIONS]
             1 for each of these partitions.
         first, stop : int
+        most : int
+            How many slots to return at most.
+
+        Returns
+        -------
+        slots : int64[B]
+        stop : int
+            The slot to go on from.
         """
         with self._lock, self._flag:
-            found = np.empty(stop - first, np.int64)
-            return found[: self._select(self._table.address, wanted, first, stop, found)]
+            found = np.empty(most, np.int64)
+            count = self._select(self._table.address, wanted, first, stop, found)
+        return found[:count], stop if count < most else int(found[-1]) + 1
 
     def take(self, slots: NDArray[np.int64]) -> Parcel:
-        """Return the streams that live in these slots; nothing may step or evict them any more."""
+        """Return the streams that live in these slots, right after :meth:`find`."""
         with self._lock, self._flag:
             table = self._table
             records = np.empty((len(slots), self.record_size), np.uint8)

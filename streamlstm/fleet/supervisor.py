@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -15,19 +13,20 @@ from typing import Any
 import zmq
 
 from .. import wire
-from ..errors import EndpointError, StreamLSTMError
+from ..errors import EndpointError, StoreError, StreamLSTMError
 from ..serving.load import Load
 from ..serving.wakeup import Wakeup
 from . import capacity
-from .actions import Action, Publish, Spawn, Stop, Tell
+from .actions import Action, Publish, Remove, Say, Spawn, Stop, Tell, Wait
 from .coordinator import Coordinator
 from .endpoints import write_fleet
+from .folders import Folders
 from .loads import Loads
+from .members import Stores
 from .processes import Process
+from .record import Record
 from .sockets import WorkerSockets
 from .table_file import TableFile
-
-_LOG = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0  # between two looks at how much the workers have and do
 WEIGH_TICKS = 5  # after so many of them partitions may move for the load
@@ -52,9 +51,14 @@ class Supervisor:
     endpoints : Path or None
         The file in which clients find the fleet, written when it is ready.
     log : callable
-        Gets each line of the workers' logs.
+        Gets each line of the workers' logs, and what the fleet itself says.
     sockets : WorkerSockets
         Where each worker binds.
+
+    Raises
+    ------
+    StoreError
+        If the folder is used by another fleet, or what it needs is not there.
     """
 
     def __init__(
@@ -75,9 +79,10 @@ class Supervisor:
             log,
         )
         self._file = None if folder is None else TableFile(folder)
-        self._coordinator, self._loads = Coordinator(), Loads()
-        if self._file is not None:
-            self._coordinator.resume(self._file.read())
+        self._folders = None if folder is None else Folders(folder)
+        self._coordinator = Coordinator(Stores.MEMORY if folder is None else Stores.OWN)
+        self._loads = Loads()
+        self._resume()
         self._private = Path(tempfile.mkdtemp(prefix="streamlstm-fleet-"))
         if model is not None:
             copy = self._private / "model.safetensors"
@@ -92,14 +97,32 @@ class Supervisor:
         self._socket.bind(self.control)
         self._wakeup = Wakeup()
         self._processes: dict[str, Process] = {}
+        self._serving: dict[str, float] = {}  # since when
+        self._waiting: dict[str, float] = {}  # workers to be started again, and when
         self._streams = streams
         self._failed: str | None = None  # a worker that could not start
         self._ticks, self._next_tick = 0, time.monotonic() + TICK_SECONDS
         self._stopping = False
         self.ready = False
 
+    def _resume(self) -> None:
+        """Go on with what is stored."""
+        if self._file is None or self._folders is None:
+            return
+        try:
+            record = self._file.read()
+            self._folders.check(record)
+        except StoreError:
+            self._file.close()
+            raise
+        names = [worker.name for worker in record.table.workers]
+        arrived = {name: self._folders.arrived(record.folder(name)) for name in names}
+        self._coordinator.resume(record, arrived)
+
     def run(self, workers: int, on_ready: Callable[[], object]) -> bool:
         """Serve with so many workers until a signal comes, then stop them.
+
+        The workers end with the thread that calls this.
 
         Returns
         -------
@@ -134,7 +157,7 @@ class Supervisor:
         ends = {process.descriptor: name for name, process in self._processes.items()}
         for descriptor in ends:
             poller.register(descriptor, zmq.POLLIN)
-        left = max(self._next_tick - time.monotonic(), 0)
+        left = max(min([self._next_tick, *self._waiting.values()]) - time.monotonic(), 0)
         for source, _ in poller.poll(int(1000 * left) + 1):
             if source is self._socket:
                 self._receive()
@@ -142,7 +165,11 @@ class Supervisor:
                 self._stopping |= self._wakeup.heard()
             else:
                 self._ended(ends[source])
-        if time.monotonic() >= self._next_tick:
+        now = time.monotonic()
+        for worker in [worker for worker, due in self._waiting.items() if due <= now]:
+            del self._waiting[worker]
+            self._do(self._coordinator.waited(worker))
+        if now >= self._next_tick:
             self._tick()
 
     def _tick(self) -> None:
@@ -174,10 +201,15 @@ class Supervisor:
                 self._loads.heard(name, Load.from_fields(fields), time.monotonic())
             elif message.name == "hello":
                 name, pid, router, pull, xpub, *_ = message.fields
-                where = wire.FleetWorker(name, router, pull, xpub)
-                self._do(self._coordinator.serves(where, pid))
+                self._hello(wire.FleetWorker(name, router, pull, xpub), pid)
             else:
                 self._do(self._coordinator.said(message))
+
+    def _hello(self, where: wire.FleetWorker, pid: int) -> None:
+        process = self._processes.get(where.name)
+        if process is not None and process.pid == pid:  # else it has ended since
+            self._serving[where.name] = time.monotonic()
+            self._do(self._coordinator.serves(where, pid))
 
     def _answer(self, sender: bytes, question: str, *fields: Any) -> None:
         """Do what a person asks for; reply with what is so now, or with an error."""
@@ -207,23 +239,30 @@ class Supervisor:
     def _do(self, actions: Sequence[Action]) -> None:
         for action in actions:
             match action:
-                case Spawn(worker):
-                    self._spawn(worker)
+                case Spawn(worker, folder):
+                    self._spawn(worker, folder)
+                case Wait(worker, seconds):
+                    self._waiting[worker] = time.monotonic() + seconds
                 case Stop(worker):
                     self._processes[worker].stop()
                 case Tell(worker, name, fields):
                     self._tell(worker, wire.encode_control(name, *fields))
-                case Publish(table):
-                    self._publish(table)
+                case Publish(record):
+                    self._publish(record)
+                case Remove(folder):
+                    assert self._folders is not None
+                    self._folders.remove(folder)
+                case Say(text):
+                    self._log(text)
 
     def _tell(self, worker: str, frame: bytes) -> None:
         self._socket.send_multipart([worker.encode(), frame])
 
-    def _publish(self, table: wire.FleetTable) -> None:
+    def _publish(self, record: Record) -> None:
         if self._file is not None:
-            self._file.write(table)
-        frame = wire.encode_control("table", table.to_value())
-        for worker in table.workers:
+            self._file.write(record)
+        frame = wire.encode_control("table", record.table.to_value())
+        for worker in record.table.workers:
             if worker.name in self._processes:
                 self._tell(worker.name, frame)
         if self.ready:
@@ -233,12 +272,12 @@ class Supervisor:
         if self._endpoints is not None:
             write_fleet(self._endpoints, self.control, self._coordinator.status())
 
-    def _spawn(self, worker: str) -> None:
+    def _spawn(self, worker: str, folder: str) -> None:
         options = ["--fleet", self.control, "--fleet-name", worker]
         options += [f"--{name}={where}" for name, where in self._sockets.of(worker).items()]
         options += ["--capacity", str(capacity.slots_of(self._streams))]
-        if self._folder is not None:
-            options += ["--store", f"lmdb:{self._folder / f'worker-{worker}'}"]
+        if self._folders is not None:
+            options += ["--store", f"lmdb:{self._folders.path(folder)}"]
         self._processes[worker] = Process(worker, [*self._arguments, *options], self._log)
 
     def _ended(self, worker: str) -> None:
@@ -250,7 +289,11 @@ class Supervisor:
             self._failed, self._stopping = worker, True
             return
         self._limit()  # what it had is free for those who take it over
-        self._do(self._coordinator.died(worker))
+        lived = time.monotonic() - since if (since := self._serving.pop(worker, None)) else 0.0
+        arrived = {}
+        if self._folders is not None:
+            arrived = self._folders.arrived(self._coordinator.owned.record.folder(worker))
+        self._do(self._coordinator.died(worker, lived, arrived))
 
     def _stop_workers(self) -> bool:
         """End all workers, and wait for them; return whether each ended well."""
@@ -260,7 +303,7 @@ class Supervisor:
         for worker, process in self._processes.items():
             try:
                 status = process.ended(max(deadline - time.monotonic(), 0.01))
-            except subprocess.TimeoutExpired:
+            except TimeoutError:
                 process.kill()
                 status = process.ended()
             if status not in ENDED_WELL:

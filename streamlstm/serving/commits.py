@@ -14,3 +14,31 @@ class Commits(Protocol):
 
     def ticket(self) -> int:
         """Return the number of the commit that will hold everything applied so far."""
+
+
+class HeldCommits:
+    """Commits that count only up to one that is held back.
+
+    Parameters
+    ----------
+    commits : Commits
+
+    Attributes
+    ----------
+    held : int or None
+        This one and later ones do not count yet; None if all do.
+    """
+
+    def __init__(self, commits: Commits) -> None:
+        self._commits = commits
+        self.held: int | None = None
+
+    @property
+    def committed(self) -> int:
+        """The number of the last commit that counts."""
+        committed = self._commits.committed
+        return committed if self.held is None else min(committed, self.held - 1)
+
+    def ticket(self) -> int:
+        """Return the number of the commit that will hold everything applied so far."""
+        return self._commits.ticket()

@@ -126,8 +126,8 @@ class CompiledLoop:
         fields[layout.UNTIL] = time.monotonic_ns() + round(seconds * 1e9)
         # Python looks at every stream that is not in memory: it may be in the store, or exceed a
         # quota.
-        stored = 0 if self._stored is None else self._stored.count
-        fields[layout.STORED] = self._has_quota or stored > 0
+        stored = self._stored is not None and self._stored.has_any
+        fields[layout.STORED] = self._has_quota or stored
         with self._view.exclusive():
             if self._view.model != self._model:
                 self._model = self._view.model

@@ -17,6 +17,11 @@ MOVED = (
     "named here, or ask any worker for the TABLE"
 )
 ARRIVING = "this stream is on its way to this worker, nothing was done; send it again"
+COPYING = (
+    "what another worker had of this stream is still copied, so that it could come back if it were "
+    "forgotten now; nothing was done, send it again"
+)
+COPYING_MS = 50
 
 
 class Partitions:
@@ -30,6 +35,9 @@ class Partitions:
         Observations of each that were taken; from 2**32 on again from 0.
     owners : int64[PARTITIONS, OWNER]
         Epochs and owners of all partitions, as the loop reads them.
+    unsettled : bool[PARTITIONS]
+        Of which another worker, or its folder, still has streams that would count if this worker
+        ended.
     table : FleetTable
         The last one that came.
     """
@@ -39,6 +47,7 @@ class Partitions:
         self.states: NDArray[np.uint8] = cells[: wire.PARTITIONS]
         self.steps: NDArray[np.uint32] = cells[wire.PARTITIONS :].view(np.uint32)
         self.owners: NDArray[np.int64] = np.zeros((wire.PARTITIONS, layout.OWNER), np.int64)
+        self.unsettled: NDArray[np.bool_] = np.zeros(wire.PARTITIONS, np.bool_)
         self.follow(wire.FleetTable.new())
 
     def follow(self, table: wire.FleetTable) -> None:
@@ -62,6 +71,11 @@ class Partitions:
     def count(self, streams: Sequence[wire.StreamId]) -> None:
         """Count an observation of each stream."""
         np.add.at(self.steps, partitions_of(streams), np.uint32(1))
+
+    def check_settled(self, stream: wire.StreamId) -> None:
+        """Raise ArrivingError if a stream that is forgotten could come back."""
+        if self.unsettled[partitions_of([stream])[0]]:
+            raise ArrivingError(COPYING, COPYING_MS)
 
     def error(self, streams: Sequence[wire.StreamId]) -> StreamLSTMError | None:
         """Return why streams cannot be served here; ``position`` is the first of them."""

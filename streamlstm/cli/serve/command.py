@@ -171,6 +171,7 @@ def serve(
     ] = False,
     fleet: Annotated[str | None, Option(hidden=True)] = None,
     fleet_name: Annotated[str, Option(hidden=True)] = "",
+    fleet_parent: Annotated[int | None, Option(hidden=True)] = None,
     other_model: Annotated[
         str,
         Option(
@@ -190,6 +191,10 @@ def serve(
       streamlstm serve model.safetensors --router 'tcp://127.0.0.1:*' --endpoints worker.json
       streamlstm serve --detector temperature,pressure
     """  # noqa: D301 - \b keeps the lines of the example apart
+    if fleet_parent is not None:
+        from streamlstm.serving.parent import end_with
+
+        end_with(fleet_parent)
     file = check_served(model, detector)
     if endpoints is not None:
         endpoints = _remove_stale(endpoints, file)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ...engine.dirty_tracker import DirtyTracker
@@ -97,7 +98,8 @@ class Checkpointer:
 
     def ticket(self) -> int:
         """Return the number of the commit after which all that was applied so far is stored."""
-        clean = not self._tracker.pending and not self._copying and self._thread.loss is None
+        clean = not (self._tracker.pending or self.stored.incoming or self._copying)
+        clean = clean and self._thread.loss is None
         number = self.begun if clean and self._store.intact else self.begun + 1
         self._promised = max(self._promised, number)
         return number
@@ -133,7 +135,7 @@ class Checkpointer:
                 self._uncopied = self._tracker.pending
                 # A store that is not intact is mended by a commit, or fails.
                 due = max(self._promised, self._rewritten) > self.begun or not self._store.intact
-                if self._uncopied == 0 and not due:
+                if not (self._uncopied or self.stored.incoming or due):
                     if self._recount:  # all that is in memory is in the store
                         self._recount = False
                         self.stored.recount(self._store.count() - self._tracker.live)
@@ -146,6 +148,7 @@ class Checkpointer:
         self._uncopied -= limit
         if self._uncopied == 0 or self._batch.count >= most:
             self._copying = False
+            self._batch.absorbed, self.stored.incoming = self.stored.incoming, {}
             self._thread.start(self._write_batch)
             return POLL_SECONDS
         return YIELD_SECONDS
@@ -237,7 +240,7 @@ class Checkpointer:
     @property
     def has_changes(self) -> bool:
         """True if changes exist that were not copied from the table yet."""
-        return self._tracker.pending > 0
+        return self._tracker.pending > 0 or bool(self.stored.incoming)
 
     @property
     def changes(self) -> int:
@@ -247,7 +250,8 @@ class Checkpointer:
     @property
     def uncommitted(self) -> int:
         """Number of changes that are not in the store yet."""
-        return self._tracker.pending + self._batch.count
+        waiting = len(self.stored.incoming) + len(self._batch.absorbed)
+        return self._tracker.pending + self._batch.count + waiting
 
     @property
     def writing(self) -> bool:
@@ -279,9 +283,9 @@ class Checkpointer:
     @property
     def between_commits(self) -> bool:
         """True if no commit is under way, so that streams may restart."""
-        return (
-            self._thread.is_idle and not self._copying and self._uncopied == 0 and self._batch_empty
-        )
+        if self.stored.adopted or self.stored.incoming or self._copying or self._uncopied:
+            return False
+        return self._thread.is_idle and self._batch_empty
 
     @property
     def settled(self) -> bool:
@@ -300,7 +304,7 @@ class Checkpointer:
 
     @property
     def _batch_empty(self) -> bool:
-        return not self._batch.count and not self._batch.deleted
+        return not (self._batch.count or self._batch.deleted or self._batch.absorbed)
 
     def status(self) -> dict[str, Any]:
         """Return what INFO shows under ``store``."""
@@ -318,6 +322,11 @@ class Checkpointer:
             "failing": None if since is None else time.monotonic() - since,
             "error": None if error is None else str(error),
         }
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the store, if it is one of this machine."""
+        return self._store.path
 
     @property
     def header(self) -> Header:
