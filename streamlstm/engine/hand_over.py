@@ -85,6 +85,8 @@ class HandOver(TableUser):
 
     def take(self, slots: NDArray[np.int64]) -> Parcel:
         """Return the streams that live in these slots, right after :meth:`find`."""
+        if not len(slots):
+            return Parcel([], b"")
         with self._lock, self._flag:
             table = self._table
             records = np.empty((len(slots), self.record_size), np.uint8)

@@ -58,6 +58,7 @@ class Adoptions:
         self._partitions, self._streams, self._checkpointer = partitions, streams, checkpointer
         self._place, self._model = folder.parent, model
         self._adoptions: dict[int, _Adoption] = {}
+        self._bases: dict[str, Base] = {}  # the folders that are open: each once in a process
         self._copied: dict[int, list[int]] = {}
 
     def begin(self, number: int, partitions: list[int], folders: list[str]) -> None:
@@ -70,13 +71,9 @@ class Adoptions:
     def _open(self, adoption: _Adoption) -> None:
         if time.monotonic() < adoption.retry_at:
             return
-        bases: list[Base] = []
         try:
-            for folder in adoption.folders:
-                bases.append(Base(self._place / folder, self._checkpointer.header, self._model()))
+            bases = [self._base(folder) for folder in adoption.folders]
         except StoreError as error:
-            for base in bases:
-                base.close()
             if not adoption.retry_at:
                 count = len(adoption.partitions)
                 _LOG.error("%s Streams of %d partitions are answered busy until then", error, count)
@@ -85,6 +82,17 @@ class Adoptions:
         adoption.adopted = Adopted(adoption.partitions, bases)
         self._checkpointer.stored.adopted.append(adoption.adopted)
         self._partitions.set(adoption.partitions, layout.HERE)
+
+    def _base(self, folder: str) -> Base:
+        if folder not in self._bases:
+            path, header = self._place / folder, self._checkpointer.header
+            self._bases[folder] = Base(path, header, self._model())
+        return self._bases[folder]
+
+    def _close_unused(self) -> None:
+        used = {folder for each in self._adoptions.values() for folder in each.folders}
+        for folder in self._bases.keys() - used:
+            self._bases.pop(folder).close()
 
     def advance(self) -> list[int]:
         """Copy the next streams; return what is copied and committed since the last call."""
@@ -96,10 +104,11 @@ class Adoptions:
                 self._copy(adoption, adoption.adopted)
             elif adoption.ticket <= self._checkpointer.committed:
                 self._checkpointer.stored.adopted.remove(adoption.adopted)
-                adoption.adopted.close()
                 copied.append(number)
         for number in copied:
             self._copied[number] = self._adoptions.pop(number).partitions
+        if copied:
+            self._close_unused()
         return copied
 
     def settle(self, number: int) -> None:
@@ -123,6 +132,5 @@ class Adoptions:
 
     def close(self) -> None:
         """Close all folders."""
-        for each in self._adoptions.values():
-            if each.adopted is not None:
-                each.adopted.close()
+        self._adoptions.clear()
+        self._close_unused()

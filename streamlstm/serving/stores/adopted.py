@@ -22,7 +22,6 @@ class Adopted:
     ----------
     partitions : sequence of int
     bases : sequence of Base
-        Closed with this.
     """
 
     def __init__(self, partitions: Sequence[int], bases: Sequence[Base]) -> None:
@@ -78,11 +77,6 @@ class Adopted:
 
     def _of_these(self, keys: Sequence[bytes]) -> list[bytes]:
         return of_partitions(keys, self._wanted)
-
-    def close(self) -> None:
-        """Close the folders."""
-        for base in self._bases:
-            base.close()
 
 
 def wanted(partitions: Sequence[int]) -> NDArray[np.uint8]:
