@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CapacityError, DamagedRecordError
-from .ids import StreamId
+from .ids import StreamId, dict_key
 from .lock_flag import LockFlag
 from .records import ROW_START, record_size, store_key
 from .state_table import StateTable
@@ -25,12 +25,19 @@ class Parcel(NamedTuple):
 
 
 class HandOver(TableUser):
-    """Takes streams of partitions as records, a part of the table at a time, and puts them in."""
+    """Takes streams of partitions as records, a part of the table at a time, and puts them in.
+
+    Attributes
+    ----------
+    deletes : bool
+        Whether the store deletes those that leave, too: where it is this worker's alone.
+    """
 
     def __init__(self, table: StateTable, lock: threading.Lock, flag: LockFlag) -> None:
         from ..kernels import compile
 
         super().__init__(table, lock, flag)
+        self.deletes = True
         self._select = compile.partition_entries().slots_in
         self._checks = compile.dirty_entries()
 
@@ -132,11 +139,19 @@ class HandOver(TableUser):
             table.rows[slots] = fields[:, ROW_START:-8].copy().view("<f4")
 
     def delete(self, streams: Sequence[StreamId]) -> None:
-        """Free streams as far as they are here; a store deletes them with its next commit."""
+        """Free streams as far as they are here; where it :attr:`deletes` them, the store, too."""
         with self._lock, self._flag:
             for stream in streams:
                 if stream in self._table:
                     self._table.free(stream)
+                    if not self.deletes:
+                        self._table.deleted.pop(dict_key(stream), None)
+
+    def mark_changed(self, wanted: NDArray[np.uint8]) -> None:
+        """Let the next commit write all streams of partitions, 1 in uint8[PARTITIONS]."""
+        slots, _ = self.find(wanted, 0, self.used_slots, self.used_slots)
+        with self._lock, self._flag:
+            self._table.mark_dirty(slots)
 
 
 def _bytes(column: NDArray[np.generic]) -> NDArray[np.uint8]:

@@ -24,6 +24,7 @@ from .departure import Departure, Stage
 from .eviction import Eviction
 from .native import layout
 from .partitions import Partitions
+from .stores.adopted import wanted
 from .stores.checkpointer import Checkpointer
 
 YIELD_SECONDS = 0.001  # for which the loop runs between two pieces
@@ -69,6 +70,12 @@ class Member:
             self._adoptions = Adoptions(
                 partitions, streams, checkpointer, folder, lambda: engine.model
             )
+        self._shared = None if checkpointer is None else checkpointer.shared
+        if self._shared is not None:
+            streams.deletes = False
+            partitions.on_return = self._write_again
+            assert checkpointer is not None
+            checkpointer.stored.are_own = partitions.are_here
         self._departures: dict[int, Departure] = {}
         self._deleted: dict[int, int] = {}  # moves, and the commits after which all has left
         self._commands: dict[str, Callable[..., None]] = {
@@ -161,7 +168,9 @@ class Member:
         self._depart(move, partitions, purges=True)
 
     def _depart(self, move: int, partitions: list[int], purges: bool) -> None:
-        stored = None if self._checkpointer is None else self._checkpointer.stored
+        stored = None
+        if self._checkpointer is not None and self._shared is None:
+            stored = self._checkpointer.stored  # a shared one keeps what it has
         self._departures[move] = Departure(self._streams, stored, partitions, purges)
         self._keep()
 
@@ -181,7 +190,16 @@ class Member:
             self._keep()
 
     def _kept(self, move: int) -> None:
-        self._departures[move].delete()
+        departure = self._departures[move]
+        departure.delete()
+        self._partitions.left(departure.partitions)
+
+    def _write_again(self, partitions: Sequence[int]) -> None:
+        """Commit all of partitions that had left already: the other worker may have begun to."""
+        assert self._checkpointer is not None
+        assert self._shared is not None
+        self._streams.mark_changed(wanted(partitions))
+        self._shared.return_with(partitions, self._checkpointer.ticket())
 
     def _keep(self) -> None:
         """Let eviction leave streams alone that are about to leave."""

@@ -20,6 +20,7 @@ OWN = {
     "fleet": "streamlstm fleet starts the workers with it",
     "fleet_parent": "streamlstm fleet starts the workers with it",
     "fleet_name": "streamlstm fleet starts the workers with it",
+    "fleet_epoch": "streamlstm fleet starts the workers with it",
 }
 
 
