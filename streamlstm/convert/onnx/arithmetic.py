@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConvertError
+from ..common.error_context import AdvisedError
 from ...network.activations import name_activation
 from ...network.layers import Dense
 from ..common.weights import Float64Array
@@ -112,6 +113,8 @@ def _branches(
             raise
         try:
             return join(node, (a, b), merge)
+        except AdvisedError:
+            raise
         except ConvertError:
             raise error from None
 

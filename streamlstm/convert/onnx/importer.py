@@ -9,7 +9,7 @@ from ...errors import ConvertError
 from ...network.layers import Flatten, Repeat
 from ...network.model import Model
 from ..common.beside import notes_on_texts
-from ..common.error_context import refusals
+from ..common.error_context import AdvisedError, refusals
 from .build_layers import build_layers
 from .feature_ops import LayerOp
 from .file import exported_metadata, inline_functions, load_model, own_metadata, to_array
@@ -102,6 +102,8 @@ def convert_graph(
             return builder.build(source, **chosen)
         except ConvertError as error:
             problem = problem or error
+            if isinstance(error, AdvisedError):
+                break
     assert problem is not None
     why = "".join(f" The loop {name}: {text}." for name, text in loops.items())
     raise ConvertError(f"{str(problem).rstrip('.')}.{why} {_made_of(model)}") from None
