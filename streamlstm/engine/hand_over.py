@@ -44,6 +44,11 @@ class HandOver(TableUser):
         """Slots below this one have had a stream."""
         return self._table.used_slots
 
+    def set_limit(self, slots: int) -> None:
+        """Let new streams take so many slots in all; what is here stays."""
+        with self._lock, self._flag:
+            self._table.limit = slots
+
     def find(self, wanted: NDArray[np.uint8], first: int, stop: int) -> NDArray[np.int64]:
         """Return the slots of streams of partitions among the slots ``first`` to ``stop``.
 
@@ -91,7 +96,7 @@ class HandOver(TableUser):
         fields = data.reshape(count, size)
         with self._lock, self._flag:
             table = self._table
-            if table.free_slots < count:
+            if table.capacity - len(table) < count:  # above the limit for a while, if need be
                 raise CapacityError(
                     f"{count} streams of another worker do not fit beside {len(table)} in "
                     f"{table.capacity} slots; choose a larger capacity."

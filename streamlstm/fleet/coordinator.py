@@ -11,11 +11,12 @@ from enum import Enum
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import wire
 from ..errors import BadValueError
 from .actions import Action, Publish, Spawn, Stop, Tell
-from .balance import next_move
+from .balance import NARROW, WIDE, next_shift, weights
 
 AT_ONCE = 32  # partitions of one move: few, so that each is away for a moment only
 
@@ -63,11 +64,15 @@ class Coordinator:
     members : dict of str to Member
     moves : dict of int to Move
         Those under way.
+    weight : float64[PARTITIONS]
+        Of each partition (balance.py).
     """
 
     table: wire.FleetTable = field(default_factory=wire.FleetTable.new)
     members: dict[str, Member] = field(default_factory=dict)
     moves: dict[int, Move] = field(default_factory=dict)
+    weight: NDArray[np.float64] = field(default_factory=lambda: weights(np.zeros(wire.PARTITIONS)))
+    _levels: bool = True  # partitions move until workers have nearly as much each
     _numbers: int = 0
 
     def resume(self, table: wire.FleetTable) -> None:
@@ -82,11 +87,18 @@ class Coordinator:
         owned = not (self.table.owners == wire.NOBODY).any()
         return owned and all(member.where is not None for member in self.members.values())
 
+    @property
+    def is_settled(self) -> bool:
+        """True when nothing has to move, start or leave."""
+        leaving = any(member.leaves for member in self.members.values())
+        return self.is_ready and not (leaving or self.moves or self._levels)
+
     def status(self) -> dict[str, Any]:
         """Return the workers and what they have."""
         counts = self._counts()
         return {
             "version": self.table.version,
+            "settled": self.is_settled,
             "moving": sum(len(move.partitions) for move in self.moves.values()),
             "workers": [
                 {
@@ -107,6 +119,7 @@ class Coordinator:
 
     def scale(self, workers: int) -> list[Action]:
         """Have so many workers: start some, or let the last ones leave."""
+        self._levels = True
         if workers < 1:
             raise BadValueError(f"workers: expected 1 or more, got {workers}")
         staying = [member for member in self.members.values() if not member.leaves]
@@ -146,12 +159,17 @@ class Coordinator:
             return []
         return self._begin([partition], owner.name, name)
 
+    def weigh(self, loads: NDArray[np.float64]) -> list[Action]:
+        """Note the observations a second of each partition; move some if workers differ much."""
+        self.weight = weights(loads)
+        return self._advance()
+
     # --- what workers say ---
 
     def serves(self, where: wire.FleetWorker, pid: int) -> list[Action]:
         """Note that a worker serves."""
         member = self._member(where.name)
-        member.where, member.pid = where, pid
+        member.where, member.pid, self._levels = where, pid, True
         actions = self._list_workers()
         mine = self._partitions_of(where.name)
         if mine:  # it has come back, with what its store has
@@ -201,10 +219,12 @@ class Coordinator:
         actions = self._first_owners([m.name for m in ready if not m.leaves])
         if not self.moves:
             leaving = {member.name for member in ready if member.leaves}
-            found = next_move(self._counts(), leaving, AT_ONCE)
+            owned = {member.name: self._partitions_of(member.name) for member in ready}
+            tolerance = NARROW if self._levels else WIDE
+            found = next_shift(owned, leaving, self.weight, tolerance, AT_ONCE)
+            self._levels = found is not None
             if found is not None:
-                before, after, count = found
-                actions += self._begin(self._partitions_of(before)[-count:], before, after)
+                actions += self._begin(found.partitions, found.before, found.after)
         for member in ready:
             if member.leaves and not self._partitions_of(member.name) and not self.moves:
                 actions.append(Stop(member.name))

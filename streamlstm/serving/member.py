@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,12 +78,17 @@ class Member:
             "records": self._records,
             "end": self._end,
             "kept": self._kept,
+            "limit": self._streams.set_limit,
         }
 
-    def introduce(self, endpoints: Mapping[str, str]) -> None:
-        """Tell the supervisor that this worker serves."""
+    def also(self, commands: Mapping[str, Callable[..., None]]) -> None:
+        """Execute these commands too, by name."""
+        self._commands |= commands
+
+    def introduce(self, endpoints: Mapping[str, str], about: Sequence[str] = ()) -> None:
+        """Tell the supervisor that this worker serves, and what else it should know."""
         where = [endpoints[name] for name in ("router", "pull", "xpub")]
-        self._tell("hello", self._name, os.getpid(), *where)
+        self._tell("hello", self._name, os.getpid(), *where, *about)
 
     def turn(self) -> float:
         """Execute what came and go on with what is under way; return when to call this again."""
@@ -95,6 +100,14 @@ class Member:
         if self._link.looked():
             return 0.0
         return YIELD_SECONDS if busy else 1.0
+
+    def report(self, fields: list[Any]) -> None:
+        """Tell how much this worker has and does, the fields of a report (load.py)."""
+        self._tell("load", self._name, *fields)
+
+    def tell_reload(self, number: int, how_far: str, value: Any) -> None:
+        """Tell how far a reload is (fleet_reload.py)."""
+        self._tell("reload", self._name, number, how_far, value)
 
     def _tell(self, name: str, *fields: Any) -> None:
         self._link.send(wire.encode_control(name, *fields))

@@ -26,6 +26,8 @@ class Partitions:
     ----------
     states : uint8[PARTITIONS]
         ELSEWHERE, HERE or ARRIVING (native/layout.py); changed between two turns of the loop only.
+    steps : uint32[PARTITIONS]
+        Observations of each that were taken; from 2**32 on again from 0.
     owners : int64[PARTITIONS, OWNER]
         Epochs and owners of all partitions, as the loop reads them.
     table : FleetTable
@@ -33,7 +35,9 @@ class Partitions:
     """
 
     def __init__(self) -> None:
-        self.states: NDArray[np.uint8] = np.zeros(wire.PARTITIONS, np.uint8)
+        cells = np.zeros(5 * wire.PARTITIONS, np.uint8)  # the loop finds one behind the other
+        self.states: NDArray[np.uint8] = cells[: wire.PARTITIONS]
+        self.steps: NDArray[np.uint32] = cells[wire.PARTITIONS :].view(np.uint32)
         self.owners: NDArray[np.int64] = np.zeros((wire.PARTITIONS, layout.OWNER), np.int64)
         self.follow(wire.FleetTable.new())
 
@@ -54,6 +58,10 @@ class Partitions:
         """Tell of each stream whether this worker has it."""
         here: list[bool] = (self.states[partitions_of(streams)] == layout.HERE).tolist()
         return here
+
+    def count(self, streams: Sequence[wire.StreamId]) -> None:
+        """Count an observation of each stream."""
+        np.add.at(self.steps, partitions_of(streams), np.uint32(1))
 
     def error(self, streams: Sequence[wire.StreamId]) -> StreamLSTMError | None:
         """Return why streams cannot be served here; ``position`` is the first of them."""

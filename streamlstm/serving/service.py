@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
@@ -71,6 +71,8 @@ class Service:
 
     Attributes
     ----------
+    reloader : Reloader
+        Changes the model.
     lines : LineLimit
         Of what clients can cause the log to say.
     counters : Counters
@@ -79,6 +81,8 @@ class Service:
         Those of the worker that serves this, set by it.
     serving : bool
         Whether the worker answers clients, set by it.
+    reload_fleet : callable
+        Asks the fleet that this worker belongs to for another model, set by the worker.
     turned : float
         Monotonic time of the last turn of the worker's loop, set by it.
     """
@@ -110,10 +114,11 @@ class Service:
             engine, self.counters, self._refusals, self._residency, quota, partitions
         )
         self._streams = StreamRequests(engine, self._residency, quota)
-        self._reloader = Reloader(engine, model_file, checkpointer, self.lines)
+        self.reloader = Reloader(engine, model_file, checkpointer, self.lines)
         self.connections: Connections | None = None
         self._started = self.turned = time.monotonic()
         self.serving = False
+        self.reload_fleet: Callable[[bool], None] = self.reloader.begin
 
     def handle(
         self,
@@ -203,7 +208,10 @@ class Service:
             case wire.Claim():
                 return self._streams.claim(message, producer, session, publish)
             case wire.Reload(anew):
-                self._reloader.begin(anew)
+                if self.partitions is None:
+                    self.reloader.begin(anew)
+                else:  # all workers of the fleet change together
+                    self.reload_fleet(anew)
                 return Response(b"", [], reloads=True)
             case wire.Table():
                 table = None if self.partitions is None else self.partitions.table.to_value()
@@ -259,12 +267,12 @@ class Service:
         Response or None
             To the RELOAD that asked for it; None if there is nothing to answer (yet).
         """
-        outcome = self._reloader.turn()
+        outcome = self.reloader.turn()
         if outcome is None:
             return None
         if isinstance(outcome, StreamLSTMError):
             self.lines.warn(_LOG, str(outcome), kind="reload refused")
-            return self._refusals.refuse(outcome, None, None)
+            return self.refuse_reload(outcome)
         result = outcome[0]
         streams = "all streams restart" if result.anew else "streams continue"
         said = f"reloaded: the model {result.model[:8]} follows {result.before[:8]}, {streams}"
@@ -273,9 +281,13 @@ class Service:
             self._residency.publish_resets(self.engine.streams())
         return done(wire.Kind.RELOAD, None, describe_reload(outcome))
 
+    def refuse_reload(self, error: StreamLSTMError) -> Response:
+        """Return the response to a RELOAD that changes nothing."""
+        return self._refusals.refuse(error, None, None)
+
     def stop_reloading(self) -> Response | None:
         """Cancel a reload that is under way; return the response to its RELOAD, if there is one."""
-        error = self._reloader.stop()
+        error = self.reloader.stop()
         return None if error is None else self._refusals.refuse(error, None, None)
 
     # --- state ---
@@ -293,7 +305,7 @@ class Service:
     @property
     def reloads(self) -> int:
         """Number of changes of the model."""
-        return self._reloader.count
+        return self.reloader.count
 
     @property
     def uptime(self) -> float:

@@ -303,7 +303,7 @@ def test_what_was_given_up_changes_nothing_when_it_is_executed_late(
         assert isinstance(store, RedisStore)
         seen = store._state.encode(), store._me.encode()
         step(engine, checkpointer)
-        late = store._space.write(
+        late = store.space.write(
             seen, store._state, store._me, store.header, [b"a"], [(b"b", b"old")]
         )
         assert late is not None

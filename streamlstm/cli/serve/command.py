@@ -278,7 +278,7 @@ def serve(
         worker.on_signals(),
     ):
         if fleet is not None:
-            worker.join_fleet(fleet, fleet_name)
+            worker.join_fleet(fleet, fleet_name, url or "")
         _run(worker, endpoints, {"metrics": url} if url else {})
     err.print(_summary(service))
     if checkpointer is not None and checkpointer.lost:

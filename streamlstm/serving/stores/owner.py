@@ -36,6 +36,8 @@ class Owner(NamedTuple):
         which every container has one.
     start : int
         When the process started, in clock ticks since the boot; a later one may get the same pid.
+    fleet : bool
+        Whether it is the supervisor of a fleet, whose workers share the store.
     """
 
     token: str
@@ -44,13 +46,14 @@ class Owner(NamedTuple):
     pid: int
     space: str
     start: int
+    fleet: bool = False
 
     @classmethod
-    def of_this_process(cls, epoch: int) -> Owner:
+    def of_this_process(cls, epoch: int, fleet: bool = False) -> Owner:
         """Return this process as the owner of an epoch."""
         pid = os.getpid()
         _, start = _state_and_start(pid) or ("", 0)
-        return cls(secrets.token_hex(16), epoch, socket.gethostname(), pid, _space(), start)
+        return cls(secrets.token_hex(16), epoch, socket.gethostname(), pid, _space(), start, fleet)
 
     @classmethod
     def decode(cls, found: bytes, place: str) -> Owner:
@@ -69,8 +72,11 @@ class Owner(NamedTuple):
             ) from None
 
     def encode(self) -> bytes:
-        """Return it as JSON."""
-        return json.dumps(self._asdict()).encode()
+        """Return it as JSON; ``fleet`` only where it is one, as versions before had none."""
+        fields = self._asdict()
+        if not self.fleet:
+            del fields["fleet"]
+        return json.dumps(fields).encode()
 
     @property
     def is_visible(self) -> bool:

@@ -6,7 +6,14 @@ Each begins with the prefix, if the URL has one:
 - ``streamlstm:streams``: a hash of records by the streams' keys, and of the state at HEADER_KEY; so
   no streams can go without their state,
 - ``streamlstm:order``: a sorted set of the same keys, all of score 0, which Redis sorts by bytes,
-- ``streamlstm:owner``: the owner, for as long as its lease runs.
+- ``streamlstm:owner``: the owner, for as long as its lease runs;
+
+and where the owner is a fleet
+
+- ``streamlstm:fleet``: a hash of its table, the table's version, the epochs of its partitions
+  (uint32[1024], little-endian) and the number of the last commit of each worker,
+- ``streamlstm:members``: a hash of its workers' names and tokens,
+- ``streamlstm:lease:NAME``: that of a worker, for as long as it runs.
 """
 
 from __future__ import annotations
@@ -21,55 +28,12 @@ import numpy as np
 from ...errors import StoreError
 from .header import HEADER_KEY, Header
 from .owner import Owner
+from .redis_scripts import PART, RELEASE, WRITE
 from .store import Pairs
 
 LEASE_SECONDS = 5.0  # without a renewal, until another worker may have the store
 READ_SECONDS = 0.25  # for which the loop may wait for a stream
 WRITE_SECONDS = 4.0  # within a lease
-
-PART = 1000  # records that are written at once; Lua's stack has 8,000 places
-
-# A batch is written only if state and owner are those that the writer expects. That is one round
-# trip, and whatever Redis executes late, after the writer has given it up, changes nothing. Records
-# come in parts: sizes of keys and records, the keys, the records, each joined, because an argument
-# for each would cost the worker eight times as much, and Redis nearly twice as much. Keys enter the
-# order when they are new, of which the number of new fields tells: in most commits none is. What
-# has not changed is not written: Redis appends every write to its file.
-_WRITE = """
-local streams, order, owner, header = unpack(KEYS)
-local key, deleted = ARGV[1], tonumber(ARGV[8])
-local state_now = redis.call('HGET', streams, key) or ''
-local owner_now = redis.call('GET', owner) or ''
-if state_now ~= ARGV[2] or owner_now ~= ARGV[3] then return {0, state_now, owner_now} end
-if owner_now == ARGV[5] then
-    redis.call('PEXPIRE', owner, ARGV[6])
-else
-    redis.call('SET', owner, ARGV[5], 'PX', ARGV[6])
-end
-if redis.call('GET', header) ~= ARGV[7] then redis.call('SET', header, ARGV[7]) end
-if state_now ~= ARGV[4] then redis.call('HSET', streams, key, ARGV[4]) end
-for first = 9, 8 + deleted, 1000 do
-    local last = math.min(first + 999, 8 + deleted)
-    redis.call('HDEL', streams, unpack(ARGV, first, last))
-    redis.call('ZREM', order, unpack(ARGV, first, last))
-end
-for part = 9 + deleted, #ARGV, 3 do
-    local sizes, keys, records = unpack(ARGV, part, part + 2)
-    local key_at, record_at, fields, members = 1, 1, {}, {}
-    for n = 1, #sizes / 8 do
-        local key_size, record_size = struct.unpack('<I4I4', sizes, 8 * n - 7)
-        local name = keys:sub(key_at, key_at + key_size - 1)
-        fields[2 * n - 1], members[2 * n - 1], members[2 * n] = name, 0, name
-        fields[2 * n] = records:sub(record_at, record_at + record_size - 1)
-        key_at, record_at = key_at + key_size, record_at + record_size
-    end
-    if redis.call('HSET', streams, unpack(fields)) > 0 then
-        redis.call('ZADD', order, unpack(members))
-    end
-end
-return {1, redis.call('HLEN', streams) - 1, redis.call('ZCARD', order)}
-"""
-_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
 
 class State(NamedTuple):
@@ -152,19 +116,27 @@ class RedisNamespace:
         self.count = self.ordered = 0
         header = f"{prefix}:streamlstm" if prefix else "streamlstm"
         self.streams, self.order = f"{header}:streams", f"{header}:order"
-        self._owner, self._header = f"{header}:owner", header
-        self.reader, self.writer = (
-            redis.Redis.from_url(url, socket_timeout=wait, socket_connect_timeout=wait)
-            for wait in (READ_SECONDS, WRITE_SECONDS)
-        )
-        self._write = self.writer.register_script(_WRITE)
-        self._release = self.reader.register_script(_RELEASE)
+        self.owner, self.header = f"{header}:owner", header
+        self.fleet, self.members = f"{header}:fleet", f"{header}:members"
+        self._url, self._make = url, redis.Redis.from_url
+        self.reader, self.writer = self.client(READ_SECONDS), self.client(WRITE_SECONDS)
+        self._write = self.writer.register_script(WRITE)
+        self._release = self.reader.register_script(RELEASE)
+
+    def client(self, seconds: float) -> Any:
+        """Return a client that waits so long for an answer; to be closed."""
+        wait = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
+        return self._make(self._url, **wait)
+
+    def lease_of(self, member: str) -> str:
+        """Return the key of the lease of a fleet's worker."""
+        return f"{self.header}:lease:{member}"
 
     def look(self) -> Found:
         """Read all but the streams."""
         with self.writer.pipeline(transaction=True) as pipe:
-            pipe.get(self._header).hget(self.streams, HEADER_KEY).get(self._owner)
-            pipe.pttl(self._owner).hlen(self.streams).time()
+            pipe.get(self.header).hget(self.streams, HEADER_KEY).get(self.owner)
+            pipe.pttl(self.owner).hlen(self.streams).time()
             header, state, owner, lease, fields, (seconds, micros) = pipe.execute()
         now = seconds * 1000 + micros // 1000
         return Found(header or b"", state or b"", owner or b"", lease, fields, now)
@@ -196,8 +168,8 @@ class RedisNamespace:
         """
         lease = round(1000 * LEASE_SECONDS)
         args: list[Any] = [HEADER_KEY, *expected, state.encode(), owner.encode(), lease]
-        args += [header.encode(), len(deleted), *deleted, *_parts(pairs)]
-        keys = [self.streams, self.order, self._owner, self._header]
+        args += [header.encode(), len(deleted), *deleted, *parts_of(pairs)]
+        keys = [self.streams, self.order, self.owner, self.header]
         done, *found = self._write(keys, args)
         if not done:
             return found[0], found[1]
@@ -206,7 +178,7 @@ class RedisNamespace:
 
     def release(self, owner: Owner) -> None:
         """End the lease of an owner, if the store is still its."""
-        self._release([self._owner], [owner.encode()])
+        self._release([self.owner], [owner.encode()])
 
     def scan(self, count: int) -> Iterator[tuple[bytes, bytes]]:
         """Yield key and record of every stream, some of them twice while streams are added."""
@@ -220,7 +192,7 @@ class RedisNamespace:
         self.writer.close()
 
 
-def _parts(pairs: Pairs) -> Iterator[bytes]:
+def parts_of(pairs: Pairs) -> Iterator[bytes]:
     """Yield sizes (uint32[n, 2]), keys and records of every :data:`PART` streams."""
     remaining = iter(pairs)
     while part := list(islice(remaining, PART)):

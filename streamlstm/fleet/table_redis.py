@@ -1,0 +1,160 @@
+"""The table of a fleet in Redis, beside the streams that its workers share there.
+
+The fleet owns the store: a thread renews its lease, writes again what Redis has lost of the fleet,
+and ends the membership of workers whose leases have ended (serving/stores/redis_fleet.py).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from .. import wire
+from ..errors import ProtocolError, StoreError
+from ..serving.stores.lease import LEASE_SECONDS
+from ..serving.stores.redis_fleet import RedisFleet, Registered, StoredTable
+from ..serving.stores.store import FencedError
+
+_LOG = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.1  # between two looks at the leases
+
+
+class TableRedis:
+    """The table of a fleet in Redis.
+
+    Parameters
+    ----------
+    url : str
+        As for ``--store``.
+    take_over : bool
+        Whether to take the store from its owner.
+
+    Attributes
+    ----------
+    url : str
+    epoch : int
+        The fleet's: higher than that of whoever had the store before.
+    on_change : callable
+        Called from a thread when :meth:`lost` or :meth:`fenced` has something new.
+    fenced : FencedError or None
+        Set when somebody else has taken the store: this fleet has to end.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be reached, another fleet or worker uses it, or the table is damaged.
+    """
+
+    def __init__(self, url: str, take_over: bool = False) -> None:
+        self.url = url
+        self._fleet = RedisFleet(url, _stored(wire.FleetTable.new()), take_over)
+        self.epoch = self._fleet.epoch
+        self.on_change: Callable[[], object] = lambda: None
+        self.fenced: FencedError | None = None
+        self._lost: list[str] = []
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._grace_until = 0.0
+        self._thread = threading.Thread(target=self._watch, name="leases", daemon=True)
+        self._thread.start()
+
+    def read(self) -> wire.FleetTable:
+        """Return the table that was written last; an empty one if there is none."""
+        try:
+            return wire.FleetTable.from_value(
+                wire.decode_control(self._fleet.stored.table).fields[0]
+            )
+        except (ProtocolError, IndexError) as error:
+            raise StoreError(
+                f"{self._fleet.place}: expected the table of a fleet ({error}); choose another "
+                "place, or delete the key streamlstm:fleet there: streams stay."
+            ) from None
+
+    def write(self, table: wire.FleetTable) -> None:
+        """Replace the table, if it is the one that was read or written last.
+
+        Raises
+        ------
+        FencedError
+            If somebody else has taken the store, or written a table.
+        StoreError
+            If it cannot be written now; to be tried again.
+        """
+        self._fleet.write_table(_stored(table))
+
+    def ended(self, worker: str) -> None:
+        """Note that the process of a worker has ended: it need not wait for its lease."""
+        with self._lock:
+            for member in self._fleet.members():
+                if member.name == worker:
+                    self._fleet.expel(worker, member.token, ended=True)
+
+    def lost(self) -> list[str]:
+        """Return the workers whose leases have ended since the last call: they commit nothing."""
+        with self._lock:
+            lost, self._lost = self._lost, []
+            return lost
+
+    # --- in the thread ---
+
+    def _watch(self) -> None:
+        failing = False
+        while not self._closing.wait(LOOK_SECONDS):
+            try:
+                self._look()
+            except FencedError as error:
+                self.fenced = error
+                self.on_change()
+                return
+            except StoreError as error:
+                if not failing:
+                    _LOG.warning("%s Workers answer busy until it is back.", error)
+                failing = True
+            else:
+                if failing:
+                    _LOG.warning("%s: is there again", self._fleet.place)
+                    self._let_renew()
+                failing = False
+
+    def _let_renew(self) -> None:
+        """Wait for the workers: they could not renew their leases either."""
+        self._grace_until = time.monotonic() + LEASE_SECONDS
+
+    def _look(self) -> None:
+        """Renew the fleet's lease, and end the memberships of workers without one."""
+        fleet = self._fleet
+        if not fleet.renew():
+            self._let_renew()
+        fleet.complete_order(fleet.renew)
+        members = fleet.members()
+        if time.monotonic() < self._grace_until:
+            return
+        for member in members:
+            if not member.lives:
+                self._expel(member)
+
+    def _expel(self, member: Registered) -> None:
+        with self._lock:
+            if not self._fleet.expel(member.name, member.token):
+                return
+            self._lost.append(member.name)
+        _LOG.warning(
+            "%s: the lease of worker %s has ended; its streams go to the others",
+            self._fleet.place,
+            member.name,
+        )
+        self.on_change()
+
+    def close(self) -> None:
+        """Let another fleet use the store."""
+        self._closing.set()
+        self._thread.join()
+        self._fleet.close()
+
+
+def _stored(table: wire.FleetTable) -> StoredTable:
+    encoded = wire.encode_control("table", table.to_value())
+    return StoredTable(table.version, encoded, table.epochs.astype("<u4").tobytes())

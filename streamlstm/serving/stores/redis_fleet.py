@@ -1,0 +1,274 @@
+"""A store in Redis as the supervisor of a fleet sees it: owner, table and members.
+
+A fleet owns a store as a worker would (owner.py): its supervisor takes it, and renews the fleet's
+lease. The fleet's epoch stands in the state beside the streams, and every script of the fleet and
+of its workers checks it first; so whoever was before commits nothing more.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from ...errors import StoreError
+from .header import HEADER_KEY, decode_header
+from .owner import Owner
+from .redis_namespace import LEASE_SECONDS, RedisNamespace, State
+from .redis_ownership import await_owner, next_epoch
+from .redis_scripts import EXPEL, RENEW_FLEET, RESTORE, WRITE_TABLE
+from .redis_streams import RedisStreams
+from .store import FencedError
+
+_LOG = logging.getLogger(__name__)
+
+_LEASE = round(1000 * LEASE_SECONDS)
+
+
+class StoredTable(NamedTuple):
+    """A table as the store has it.
+
+    Attributes
+    ----------
+    version : int
+    table : bytes
+        As its writer encodes it; empty if there was never one.
+    epochs : bytes
+        Of its partitions, uint32[PARTITIONS], little-endian.
+    """
+
+    version: int
+    table: bytes
+    epochs: bytes
+
+
+class Registered(NamedTuple):
+    """A worker that is a member of the fleet.
+
+    Attributes
+    ----------
+    name, token : str
+        The token is another one for each process.
+    lives : bool
+        Whether its lease runs.
+    """
+
+    name: str
+    token: bytes
+    lives: bool
+
+
+class RedisFleet(RedisStreams):
+    """Owner, table and members of a fleet in Redis; for several threads.
+
+    Parameters
+    ----------
+    url : str
+        As for :class:`.redis.RedisStore`.
+    empty : StoredTable
+        The table of a fleet that never had one.
+    take_over : bool
+        Whether to take the store from its owner.
+
+    Attributes
+    ----------
+    epoch : int
+        The fleet's.
+    stored : StoredTable
+        As it was read or written last.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be reached, is owned by somebody else, or is the store of something else.
+    """
+
+    def __init__(self, url: str, empty: StoredTable, take_over: bool = False) -> None:
+        super().__init__(url)
+        self._lock = threading.Lock()
+        self._members: dict[bytes, bytes] = {}
+        register = self.space.writer.register_script
+        self._renew, self._write = register(RENEW_FLEET), register(WRITE_TABLE)
+        self._expel, self._restore = register(EXPEL), register(RESTORE)
+        with self.opening():
+            self._take(empty, take_over)
+            self.renew()
+            self.complete_order(self.renew)
+
+    # --- ownership ---
+
+    def _take(self, empty: StoredTable, take_over: bool) -> None:
+        space = self.space
+        while True:
+            found = space.look()
+            if not take_over:
+                found = await_owner(space, self.place, found)
+            if found.header or found.fields > bool(found.state):
+                decode_header(found.header, self.place)
+            state = State(secrets.token_hex(8))
+            if found.state:
+                state = State.decode(found.state, self.place)
+            version, table, epochs = space.writer.hmget(space.fleet, "version", "table", "epochs")
+            self.stored = empty
+            if version is not None and table is not None and epochs is not None:
+                self.stored = StoredTable(int(version), table, epochs)
+            self.epoch = next_epoch(found, state, self.place)
+            self._me = Owner.of_this_process(self.epoch, fleet=True)
+            self._state = state._replace(epoch=self.epoch)
+            if self._write_all(found.state, found.owner):
+                return
+
+    def _write_all(self, state: bytes, owner: bytes) -> bool:
+        """Write all that the fleet notes; False if state and owner are others than these."""
+        stored, space = self.stored, self.space
+        members = [part for member in self._members.items() for part in member]
+        keys = [space.streams, space.fleet, space.members, space.owner]
+        args = [HEADER_KEY, state, owner, self._state.encode(), self._me.encode(), _LEASE]
+        done, *_ = self._restore(keys, [*args, *stored, *members])
+        return bool(done == b"done")
+
+    def _call(self, script: Any, more_keys: list[str], *args: Any) -> tuple[str, list[Any]]:
+        """Execute a script of the fleet; return its answer."""
+        space = self.space
+        keys = [space.streams, space.fleet, space.members, *more_keys]
+        said, *found = script(keys, [HEADER_KEY, prefix_of(self._state), *args])
+        return said.decode(), found
+
+    def renew(self) -> bool:
+        """Renew the fleet's lease; write again what Redis has lost of the fleet.
+
+        Returns
+        -------
+        bool
+            False if something was lost: the workers' leases as well, then.
+
+        Raises
+        ------
+        FencedError
+            If somebody else has taken the store.
+        StoreError
+            If Redis cannot be reached.
+        """
+        space = self.space
+        with self._lock, self.failing("written"):
+            more = [space.owner, space.order]
+            said, found = self._call(self._renew, more, self._me.encode(), _LEASE)
+            if said == "done" and int(found[0]) == self.stored.version:
+                space.count, space.ordered = found[1:]
+                return True
+            self._examine()
+            return False
+
+    def _examine(self) -> None:
+        """Find out why what is there is not as expected, and write it again."""
+        found = self.space.look()
+        if found.owner:
+            holder = Owner.decode(found.owner, self.place)
+            if holder.token != self._me.token and holder.epoch >= self.epoch:
+                raise FencedError(f"{self.place}: {holder} has taken over; this fleet ends.")
+        if found.state and State.decode(found.state, self.place).epoch > self.epoch:
+            raise FencedError(
+                f"{self.place}: somebody else has taken over, and ended since; this fleet ends."
+            )
+        if found.header:
+            decode_header(found.header, self.place)
+        _LOG.error(
+            "%s: has lost the table of this fleet; it is written again, and the workers write "
+            "again what they have in memory as far as that is lost",
+            self.place,
+        )
+        self._write_all(found.state, found.owner)
+
+    # --- the table ---
+
+    def write_table(self, table: StoredTable) -> None:
+        """Replace the table that was read or written last; nobody else may have written one.
+
+        Raises
+        ------
+        FencedError
+            If somebody else has taken the store, or changed the table.
+        StoreError
+            If it cannot be written now.
+        """
+        with self._lock, self.failing("written"):
+            before = self.stored.version
+            said, found = self._call(self._write, [], before, *table)
+            if said == "version":
+                raise FencedError(
+                    f"{self.place}: somebody else has changed the table of this fleet, which is of "
+                    f"version {int(found[0])}, expected {before}; this fleet ends."
+                )
+            if said != "done":
+                self._examine()
+                raise StoreError(f"{self.place}: had lost the table of this fleet.")
+            self.stored = table
+
+    # --- members ---
+
+    def members(self) -> list[Registered]:
+        """Return the workers that are members, and whether their leases run."""
+        space = self.space
+        with self._lock, self.failing("read"):
+            found = space.writer.hgetall(space.members)
+            leases = [space.lease_of(name.decode()) for name in found]
+            lives = space.writer.mget(leases) if leases else []
+            self._members = found
+            return [
+                Registered(name.decode(), token, lease is not None)
+                for (name, token), lease in zip(found.items(), lives, strict=True)
+            ]
+
+    def expel(self, name: str, token: bytes, ended: bool = False) -> bool:
+        """End a worker's membership: it commits nothing from now on.
+
+        Parameters
+        ----------
+        name, token
+            Of the member.
+        ended : bool
+            Whether it is known to have ended; else only if its lease has.
+
+        Returns
+        -------
+        bool
+            Whether it was ended.
+        """
+        with self._lock, self.failing("written"):
+            lease = self.space.lease_of(name)
+            said, _ = self._call(self._expel, [lease], name, token, int(ended))
+            if said == "done":
+                self._members.pop(name.encode(), None)
+            return said == "done"
+
+    def close(self) -> None:
+        """End the ownership, and close the connections."""
+        with suppress(self.error):
+            self.space.release(self._me)
+        self.space.close()
+
+
+def prefix_of(state: State) -> bytes:
+    """Return how the state of a fleet begins, whatever its commits: generation and epoch."""
+    return state.encode().partition(b', "commits"')[0]
+
+
+def state_of(space: RedisNamespace, epoch: int, place: str) -> State:
+    """Return the state of the store of the fleet of an epoch.
+
+    Raises
+    ------
+    FencedError
+        If somebody else has taken the store.
+    StoreError
+        If Redis has lost the state, which the supervisor then writes again.
+    """
+    found = space.look()
+    state = State.decode(found.state, place) if found.state else State("")
+    if state.epoch > epoch:
+        raise FencedError(f"{place}: somebody else has taken over from this worker's fleet.")
+    if state.epoch < epoch:
+        raise StoreError(f"{place}: has lost what the fleet notes; the supervisor writes it again.")
+    return state

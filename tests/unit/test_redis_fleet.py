@@ -1,0 +1,200 @@
+"""A store in Redis that the workers of a fleet share: who may write what, and for how long."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from streamlstm import Engine, wire
+from streamlstm.engine.partitions import partitions_of
+from streamlstm.engine.records import store_key
+from streamlstm.errors import StoreError
+from streamlstm.fleet import table_redis
+from streamlstm.fleet.table_redis import TableRedis
+from streamlstm.serving.stores import lease
+from streamlstm.serving.stores.header import header_of
+from streamlstm.serving.stores.redis_member import RedisMemberStore
+from streamlstm.serving.stores.store import FencedError
+
+from ..redis_server import Redis, needs_redis
+from .test_store import MODEL, opened
+
+pytestmark = needs_redis
+SIZE = Engine(MODEL, threads=1).dirty_tracker().record_size
+HEADER = header_of(MODEL, SIZE)
+STREAMS: list[int | str] = [*range(50), *(f"pump-{n}" for n in range(50))]
+KEYS = [store_key(stream) for stream in STREAMS]
+PARTITIONS = partitions_of(STREAMS).tolist()
+
+
+@pytest.fixture(autouse=True)
+def no_watching(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test say when the supervisor looks, and when a worker renews its lease."""
+    monkeypatch.setattr(table_redis, "LOOK_SECONDS", 1e6)
+    monkeypatch.setattr(lease, "RENEW_SECONDS", 1e6)
+
+
+@pytest.fixture
+def table(redis: Redis) -> Iterator[TableRedis]:
+    table = TableRedis(redis.url)
+    yield table
+    table.close()
+
+
+def member(redis: Redis, table: TableRedis, name: str = "w0") -> RedisMemberStore:
+    return RedisMemberStore(redis.url, HEADER, name, table.epoch)
+
+
+def owned(table: TableRedis, *owners: int) -> wire.FleetTable:
+    """Write a table in which worker ``n`` has every partition p with ``p % len(owners) == n``."""
+    before = table.read()
+    workers = tuple(wire.FleetWorker(f"w{n}", f"r{n}", f"p{n}", f"x{n}") for n in range(3))
+    mine = np.array(owners, np.uint16)[np.arange(wire.PARTITIONS) % len(owners)]
+    epochs = before.epochs + (mine != before.owners)
+    after = wire.FleetTable(before.version + 1, workers, mine, epochs.astype(np.uint32))
+    table.write(after)
+    return after
+
+
+def records(value: int) -> list[tuple[bytes, bytes]]:
+    return [(key, bytes([value]) * SIZE) for key in KEYS]
+
+
+def test_a_worker_writes_only_what_is_its_own(redis: Redis, table: TableRedis) -> None:
+    first, second = member(redis, table), member(redis, table, "w1")
+    now = owned(table, 0, 1)
+    first.hold(range(0, wire.PARTITIONS, 2), now)
+    second.hold(range(1, wire.PARTITIONS, 2), now)
+    first.commit([], records(1))
+    second.commit([], records(2))
+    assert not first.refused | second.refused  # what is not held is not even sent
+    assert first.get(KEYS) == [bytes([1 + p % 2]) * SIZE for p in PARTITIONS]
+    now = owned(table, 1)  # and `first` has not heard of it
+    first.commit(KEYS[:9], records(3)[9:])
+    assert first.refused == {p for p in PARTITIONS if p % 2 == 0}
+    assert first.get(KEYS) == [bytes([1 + p % 2]) * SIZE for p in PARTITIONS]
+    second.hold(range(wire.PARTITIONS), now)
+    second.commit(KEYS[:9], records(4)[9:])
+    assert second.get(KEYS) == [None] * 9 + [bytes([4]) * SIZE] * (len(KEYS) - 9)
+    first.commit([], [])  # it is a member still
+    for store in (first, second):
+        store.close()
+    assert not table._fleet.members()
+
+
+def test_a_worker_whose_lease_has_ended_writes_nothing(redis: Redis, table: TableRedis) -> None:
+    store = member(redis, table)
+    store.hold(range(wire.PARTITIONS), owned(table, 0))
+    store.commit([], records(1))
+    table._look()
+    assert table.lost() == []
+    with redis.client() as server:
+        server.delete("streamlstm:lease:w0")  # as its time to live would
+    store.commit([], records(2))  # nobody has taken notice yet: so it has one again
+    table._look()
+    assert table.lost() == []
+    with redis.client() as server:
+        server.delete("streamlstm:lease:w0")
+    table._look()
+    assert table.lost() == ["w0"]
+    with pytest.raises(FencedError, match="lease of worker w0 had ended"):
+        store.commit([], records(3))
+    with pytest.raises(FencedError):
+        store.check()
+    assert not store._renew()
+    assert set(store.get(KEYS)) == {bytes([2]) * SIZE}
+    again = member(redis, table)  # its next process
+    assert not store._renew()
+    again.hold(range(wire.PARTITIONS), owned(table, 0))
+    again.commit([], records(4))
+    store.close()
+    again.check()
+    again.close()
+
+
+def test_a_process_that_has_ended_need_not_be_waited_for(redis: Redis, table: TableRedis) -> None:
+    store = member(redis, table)
+    table.ended("w0")
+    with pytest.raises(FencedError):
+        store.check()
+    store.close()
+
+
+def test_a_second_fleet_or_worker_is_refused(redis: Redis, table: TableRedis) -> None:
+    store = member(redis, table)
+    store.hold(range(wire.PARTITIONS), owned(table, 0))
+    where = f"in use by a fleet, process {os.getpid()} on"
+    with pytest.raises(StoreError, match=where):
+        TableRedis(redis.url)
+    with pytest.raises(StoreError, match=where):
+        opened(Engine(MODEL, threads=1), redis.url)
+    second = TableRedis(redis.url, take_over=True)
+    assert second.epoch > table.epoch
+    assert (second.read().owners == table.read().owners).all()
+    with pytest.raises(FencedError, match="somebody else"):
+        store.commit([], records(1))
+    with pytest.raises(FencedError, match="somebody else"):
+        member(redis, table)
+    with pytest.raises(FencedError, match="has taken over; this fleet ends"):
+        table._look()
+    with pytest.raises(FencedError, match="has taken over"):
+        owned(table, 1)
+    second.close()
+    store.close()
+    opened(Engine(MODEL, threads=1), redis.url).close()  # one worker may go on with it
+
+
+def test_a_table_that_somebody_else_has_changed_is_not_replaced(
+    redis: Redis, table: TableRedis
+) -> None:
+    owned(table, 0)
+    with redis.client() as server:
+        server.hset("streamlstm:fleet", mapping={"version": 7, "table": b"x"})
+    with pytest.raises(FencedError, match="of version 7, expected 1"):
+        owned(table, 1)
+
+
+@pytest.mark.parametrize("lost", ["all", "streams", "table"])
+def test_what_redis_has_lost_is_written_again(redis: Redis, table: TableRedis, lost: str) -> None:
+    store = member(redis, table)
+    now = owned(table, 0)
+    store.hold(range(wire.PARTITIONS), now)
+    store.commit([], records(1))
+    table._look()
+    with redis.client() as server:
+        server.delete(
+            *(
+                server.keys()
+                if lost == "all"
+                else ["streamlstm:streams" if lost == "streams" else "streamlstm:fleet"]
+            )
+        )
+    with pytest.raises(StoreError, match="has lost what the fleet notes") as caught:
+        store.commit([], records(2))
+    assert not isinstance(caught.value, FencedError)
+    table._look()
+    store.commit([], records(2))
+    assert store.loss is not None
+    assert "is back at commit 0 of worker w0, after 1" in store.loss.reason
+    assert set(store.get(KEYS)) == {bytes([2]) * SIZE}
+    assert table.read().version == now.version
+    store.close()
+
+
+def test_a_table_of_an_older_file_is_replaced(redis: Redis, table: TableRedis) -> None:
+    store = member(redis, table)
+    now = owned(table, 1)
+    with redis.client() as server:
+        older = server.hgetall("streamlstm:fleet")
+        now = owned(table, 0)
+        store.hold(range(wire.PARTITIONS), now)
+        server.hset("streamlstm:fleet", mapping=older)
+    with pytest.raises(StoreError, match="has lost what the fleet notes"):
+        store.commit([], records(1))
+    table._look()
+    store.commit([], records(1))
+    assert not store.refused
+    store.close()
