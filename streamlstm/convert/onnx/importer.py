@@ -101,9 +101,10 @@ def convert_graph(
                 chosen = {"skip_scale": tensor.skip_scale, **chosen, "skip": tensor.skip}
             return builder.build(source, **chosen)
         except ConvertError as error:
-            problem = problem or error
             if isinstance(error, AdvisedError):
+                problem = error
                 break
+            problem = problem or error
     assert problem is not None
     why = "".join(f" The loop {name}: {text}." for name, text in loops.items())
     raise ConvertError(f"{str(problem).rstrip('.')}.{why} {_made_of(model)}") from None
