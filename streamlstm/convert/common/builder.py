@@ -25,7 +25,7 @@ _WHOLE = (
     "both"
 )
 Arrays = dict[str, Float64Array]
-_MOST_ARRAYS = 4096  # of branches
+_MOST_ARRAYS = 1024  # of branches
 
 
 class ModelBuilder:

@@ -116,7 +116,8 @@ class Context:
                 self.time = window  # which the caller says
             if rank not in (2, 3):
                 raise ConvertError(
-                    f"expected input (batch, time, features), got {tuple(shape)}: a row of a stream "
+                    f"expected input (batch, time, features), got {tuple(shape)}: a row of a "
+                    "stream "
                     "is one vector. Compute the layers that work inside of a row in your own "
                     "program, and bring those behind them as a network of its own."
                 )

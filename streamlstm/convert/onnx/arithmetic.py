@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConvertError
-from ..common.error_context import AdvisedError
 from ...network.activations import name_activation
 from ...network.layers import Dense
+from ..common.error_context import AdvisedError
 from ..common.weights import Float64Array
 from .activations import LARGEST
 from .branches import join
