@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import zmq
 
 from .. import wire
-from ..errors import EndpointError, StreamLSTMError
+from ..errors import EndpointError, StoreError, StreamLSTMError
 from ..serving.load import Load
+from ..serving.stores.store import FencedError
 from ..serving.wakeup import Wakeup
 from . import capacity
-from .actions import Action, Publish, Spawn, Stop, Tell
+from .actions import Action, Publish, Remove, Say, Spawn, Stop, Tell, Wait
 from .coordinator import Coordinator
 from .endpoints import write_fleet
 from .loads import Loads
 from .processes import Process
+from .record import Record
 from .sockets import WorkerSockets
-from .table_file import TableFile
-
-_LOG = logging.getLogger(__name__)
+from .storage import Storage
 
 TICK_SECONDS = 1.0  # between two looks at how much the workers have and do
 WEIGH_TICKS = 5  # after so many of them partitions may move for the load
 ENDED_WELL = (0, -signal.SIGTERM)  # stopped, or before it had begun
+RETRY_SECONDS = 0.3  # between two attempts while the store fails
 STOP_SECONDS = 12.0  # in which a worker commits and ends, else it is killed
 
 
@@ -45,39 +46,40 @@ class Supervisor:
         the same model, whatever the file is then. None: ``arguments`` name it.
     arguments : sequence of str
         Of ``streamlstm serve`` for every worker.
-    folder : Path or None
-        Where the table is kept, and each worker's store; None: all is in memory only.
+    storage : Storage
+        Where the record and the streams are; closed with the supervisor.
     streams : int
         That the workers together may have in memory.
     endpoints : Path or None
         The file in which clients find the fleet, written when it is ready.
     log : callable
-        Gets each line of the workers' logs.
+        Gets each line of the workers' logs, and what the fleet itself says.
     sockets : WorkerSockets
         Where each worker binds.
+
+    Raises
+    ------
+    StoreError
+        If the folder is used by another fleet, or what it needs is not there.
     """
 
     def __init__(
         self,
         model: Path | None,
         arguments: Sequence[str],
-        folder: Path | None,
+        storage: Storage,
         streams: int,
         endpoints: Path | None,
         log: Callable[[str], None],
         sockets: WorkerSockets,
     ) -> None:
         self._sockets = sockets
-        self._arguments, self._folder, self._endpoints, self._log = (
-            list(arguments),
-            folder,
-            endpoints,
-            log,
-        )
-        self._file = None if folder is None else TableFile(folder)
-        self._coordinator, self._loads = Coordinator(), Loads()
-        if self._file is not None:
-            self._coordinator.resume(self._file.read())
+        self._arguments, self._endpoints, self._log = list(arguments), endpoints, log
+        self._storage, self._coordinator = storage, Coordinator(storage.stores)
+        self._undone: deque[Callable[[], object]] = deque()  # as the store has failed
+        self._retry_at = 0.0
+        self._loads = Loads()
+        self._resume()
         self._private = Path(tempfile.mkdtemp(prefix="streamlstm-fleet-"))
         if model is not None:
             copy = self._private / "model.safetensors"
@@ -91,15 +93,31 @@ class Supervisor:
         self._socket.set(zmq.ROUTER_HANDOVER, 1)
         self._socket.bind(self.control)
         self._wakeup = Wakeup()
+        storage.on_change = self._wakeup.nudge
         self._processes: dict[str, Process] = {}
+        self._serving: dict[str, float] = {}  # since when
+        self._waiting: dict[str, float] = {}  # workers to be started again, and when
         self._streams = streams
         self._failed: str | None = None  # a worker that could not start
         self._ticks, self._next_tick = 0, time.monotonic() + TICK_SECONDS
         self._stopping = False
         self.ready = False
 
+    def _resume(self) -> None:
+        """Go on with what is stored."""
+        try:
+            record = self._storage.read()
+            names = [worker.name for worker in record.table.workers]
+            arrived = {name: self._storage.arrived(record.folder(name)) for name in names}
+        except StoreError:
+            self._storage.close()
+            raise
+        self._coordinator.resume(record, arrived)
+
     def run(self, workers: int, on_ready: Callable[[], object]) -> bool:
         """Serve with so many workers until a signal comes, then stop them.
+
+        The workers end with the thread that calls this.
 
         Returns
         -------
@@ -134,7 +152,9 @@ class Supervisor:
         ends = {process.descriptor: name for name, process in self._processes.items()}
         for descriptor in ends:
             poller.register(descriptor, zmq.POLLIN)
-        left = max(self._next_tick - time.monotonic(), 0)
+        due = [self._next_tick, *self._waiting.values()]
+        due += [self._retry_at] if self._undone else []
+        left = max(min(due) - time.monotonic(), 0)
         for source, _ in poller.poll(int(1000 * left) + 1):
             if source is self._socket:
                 self._receive()
@@ -142,7 +162,16 @@ class Supervisor:
                 self._stopping |= self._wakeup.heard()
             else:
                 self._ended(ends[source])
-        if time.monotonic() >= self._next_tick:
+        for worker in self._storage.lost():
+            self._log(f"{worker}: cannot renew its lease; others get its partitions")
+            self._later(partial(self._lost, worker))
+        now = time.monotonic()
+        if now >= self._retry_at:
+            self._go_on()
+        for worker in [worker for worker, due in self._waiting.items() if due <= now]:
+            del self._waiting[worker]
+            self._do(self._coordinator.waited(worker))
+        if now >= self._next_tick:
             self._tick()
 
     def _tick(self) -> None:
@@ -174,10 +203,15 @@ class Supervisor:
                 self._loads.heard(name, Load.from_fields(fields), time.monotonic())
             elif message.name == "hello":
                 name, pid, router, pull, xpub, *_ = message.fields
-                where = wire.FleetWorker(name, router, pull, xpub)
-                self._do(self._coordinator.serves(where, pid))
+                self._hello(wire.FleetWorker(name, router, pull, xpub), pid)
             else:
                 self._do(self._coordinator.said(message))
+
+    def _hello(self, where: wire.FleetWorker, pid: int) -> None:
+        process = self._processes.get(where.name)
+        if process is not None and process.pid == pid:  # else it has ended since
+            self._serving[where.name] = time.monotonic()
+            self._do(self._coordinator.serves(where, pid))
 
     def _answer(self, sender: bytes, question: str, *fields: Any) -> None:
         """Do what a person asks for; reply with what is so now, or with an error."""
@@ -206,24 +240,54 @@ class Supervisor:
 
     def _do(self, actions: Sequence[Action]) -> None:
         for action in actions:
-            match action:
-                case Spawn(worker):
-                    self._spawn(worker)
-                case Stop(worker):
+            self._later(partial(self._execute, action))
+
+    def _later(self, work: Callable[[], object]) -> None:
+        """Do something that may need the store, after all that could not be done before."""
+        self._undone.append(work)
+        if len(self._undone) == 1:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Do what has still to be done, as far as the store works."""
+        while self._undone:
+            try:
+                self._undone[0]()
+            except FencedError:
+                raise
+            except StoreError as error:
+                if not self._retry_at:
+                    self._log(f"{error} The fleet changes nothing until it works; it tries again.")
+                self._retry_at = time.monotonic() + RETRY_SECONDS
+                return
+            self._undone.popleft()
+        self._retry_at = 0.0
+
+    def _execute(self, action: Action) -> None:
+        match action:
+            case Spawn(worker, folder):
+                self._spawn(worker, folder)
+            case Wait(worker, seconds):
+                self._waiting[worker] = time.monotonic() + seconds
+            case Stop(worker):
+                if worker in self._processes:
                     self._processes[worker].stop()
-                case Tell(worker, name, fields):
-                    self._tell(worker, wire.encode_control(name, *fields))
-                case Publish(table):
-                    self._publish(table)
+            case Tell(worker, name, fields):
+                self._tell(worker, wire.encode_control(name, *fields))
+            case Publish(record):
+                self._publish(record)
+            case Remove(folder):
+                self._storage.remove(folder)
+            case Say(text):
+                self._log(text)
 
     def _tell(self, worker: str, frame: bytes) -> None:
         self._socket.send_multipart([worker.encode(), frame])
 
-    def _publish(self, table: wire.FleetTable) -> None:
-        if self._file is not None:
-            self._file.write(table)
-        frame = wire.encode_control("table", table.to_value())
-        for worker in table.workers:
+    def _publish(self, record: Record) -> None:
+        self._storage.write(record)
+        frame = wire.encode_control("table", record.table.to_value())
+        for worker in record.table.workers:
             if worker.name in self._processes:
                 self._tell(worker.name, frame)
         if self.ready:
@@ -233,12 +297,11 @@ class Supervisor:
         if self._endpoints is not None:
             write_fleet(self._endpoints, self.control, self._coordinator.status())
 
-    def _spawn(self, worker: str) -> None:
+    def _spawn(self, worker: str, folder: str) -> None:
         options = ["--fleet", self.control, "--fleet-name", worker]
         options += [f"--{name}={where}" for name, where in self._sockets.of(worker).items()]
         options += ["--capacity", str(capacity.slots_of(self._streams))]
-        if self._folder is not None:
-            options += ["--store", f"lmdb:{self._folder / f'worker-{worker}'}"]
+        options += self._storage.options(folder)
         self._processes[worker] = Process(worker, [*self._arguments, *options], self._log)
 
     def _ended(self, worker: str) -> None:
@@ -250,7 +313,19 @@ class Supervisor:
             self._failed, self._stopping = worker, True
             return
         self._limit()  # what it had is free for those who take it over
-        self._do(self._coordinator.died(worker))
+        lived = time.monotonic() - since if (since := self._serving.pop(worker, None)) else 0.0
+        self._later(partial(self._died, worker, lived))
+
+    def _died(self, worker: str, lived: float) -> None:
+        """Give what a worker had to others, which then read all that it has committed."""
+        self._storage.ended(worker)
+        arrived = self._storage.arrived(self._coordinator.owned.record.folder(worker))
+        self._do(self._coordinator.died(worker, lived, arrived))
+
+    def _lost(self, worker: str) -> None:
+        """Give what a worker had to others, though its process may go on."""
+        arrived = self._storage.arrived(self._coordinator.owned.record.folder(worker))
+        self._do(self._coordinator.lost(worker, arrived))
 
     def _stop_workers(self) -> bool:
         """End all workers, and wait for them; return whether each ended well."""
@@ -260,7 +335,7 @@ class Supervisor:
         for worker, process in self._processes.items():
             try:
                 status = process.ended(max(deadline - time.monotonic(), 0.01))
-            except subprocess.TimeoutExpired:
+            except TimeoutError:
                 process.kill()
                 status = process.ended()
             if status not in ENDED_WELL:
@@ -282,7 +357,6 @@ class Supervisor:
         self._context.term()
         self._wakeup.close()
         shutil.rmtree(self._private, ignore_errors=True)
-        if self._file is not None:
-            self._file.close()
+        self._storage.close()
         if self._endpoints is not None:
             self._endpoints.unlink(missing_ok=True)

@@ -219,11 +219,14 @@ class Worker:
         service = self._service
         assert service.partitions is not None
         self._member = Member(
-            service.engine.hand_over(),
+            service.engine,
             service.partitions,
             service.checkpointer,
+            service.held,
+            service.eviction,
             ControlLink(supervisor, name, self._wakeup.nudge),
             name,
+            self._wakeup.nudge,
         )
         self._resources.callback(self._member.close)
         self._fleet_reload = FleetReload(service, self._member.tell_reload)
@@ -290,6 +293,8 @@ class Worker:
         self._dispatcher.send_reloaded(self._service.stop_reloading())
         if self._service.checkpointer is not None:
             self._service.checkpointer.finish()
+            if self._member is not None:
+                self._member.finish()
             self._dispatcher.send_committed()
 
     def _receive_rest(self) -> None:

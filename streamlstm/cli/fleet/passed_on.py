@@ -19,7 +19,9 @@ OWN = {
     "xpub": "a fleet derives it from --router",
     "take_over": "a fleet takes the folders of its own workers over by itself",
     "fleet": "streamlstm fleet starts the workers with it",
+    "fleet_parent": "streamlstm fleet starts the workers with it",
     "fleet_name": "streamlstm fleet starts the workers with it",
+    "fleet_epoch": "streamlstm fleet starts the workers with it",
     "metrics": "it would be the same address for every worker",
 }
 
