@@ -63,7 +63,7 @@ def gateway_options(arguments: list[str]) -> list[str]:
     return found
 
 
-def check_gateway(router: str, arguments: list[str]) -> None:
+def check_gateway(router: str, insecure: bool, has_key: bool) -> None:
     """Check where a gateway is to be bound, before anything starts.
 
     Raises
@@ -73,6 +73,5 @@ def check_gateway(router: str, arguments: list[str]) -> None:
     from streamlstm.fleet.gateway import gateway_endpoints
     from streamlstm.serving.endpoints import check_endpoint
 
-    has_key = any(argument.partition("=")[0] == "--key" for argument in arguments)
     for endpoint in gateway_endpoints(router).values():
-        check_endpoint("gateway", endpoint, "--insecure" in arguments, has_key)
+        check_endpoint("gateway", endpoint, insecure, has_key)
