@@ -13,14 +13,19 @@ from collections.abc import Callable, Sequence
 class Process:
     """The process of a worker, whose log lines are passed on with its name before them.
 
+    It ends with the thread that makes this object (serving/parent.py), so that must be one that
+    lives as long as the supervisor.
+
     Parameters
     ----------
     name : str
         The worker's.
     arguments : sequence of str
-        Of ``streamlstm serve``.
+        Of the command.
     log : callable
         Gets each line; called from a thread.
+    command : sequence of str
+        Of ``streamlstm``.
 
     Attributes
     ----------
@@ -29,10 +34,19 @@ class Process:
         Can be read when the process has ended.
     """
 
-    def __init__(self, name: str, arguments: Sequence[str], log: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        log: Callable[[str], None],
+        command: Sequence[str] = ("serve",),
+    ) -> None:
         self._name, self._log = name, log
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "streamlstm", "serve", *arguments],
+            [
+                *(sys.executable, "-m", "streamlstm", *command, *arguments),
+                *("--fleet-parent", str(os.getpid())),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -60,8 +74,17 @@ class Process:
             self._process.kill()
 
     def ended(self, seconds: float | None = None) -> int:
-        """Wait for its end, and close what belongs to it; return its status."""
-        status = self._process.wait(seconds)
+        """Wait for its end, and close what belongs to it; return its status.
+
+        Raises
+        ------
+        TimeoutError
+            If it has not ended within so many seconds.
+        """
+        try:
+            status = self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"{self._name} does not end") from None
         self._reader.join()
         assert self._process.stderr is not None
         self._process.stderr.close()

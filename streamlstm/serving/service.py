@@ -24,7 +24,7 @@ from ..errors import ProtocolError, StreamLSTMError
 from .access.limits import Limits
 from .access.stream_quota import StreamQuota
 from .batch_stepper import BatchStepper
-from .commits import Commits
+from .commits import Commits, HeldCommits
 from .connections import Connections
 from .counters import Counters
 from .eviction import Eviction
@@ -77,6 +77,8 @@ class Service:
         Of what clients can cause the log to say.
     counters : Counters
         Those of messages, answers and publications are counted by who receives and sends them.
+    held : HeldCommits or None
+        Of a worker of a fleet: its commits, which replies to BARRIER wait for.
     connections : Connections or None
         Those of the worker that serves this, set by it.
     serving : bool
@@ -102,6 +104,9 @@ class Service:
         self.limits = limits
         self.checkpointer, self.eviction = checkpointer, eviction
         self._commits: Commits | None = checkpointer if commits is None else commits
+        self.held: HeldCommits | None = None
+        if partitions is not None and self._commits is not None:
+            self._commits = self.held = HeldCommits(self._commits)
         self.max_message_bytes = max_message_bytes
         self.counters = Counters()
         self.lines = LineLimit()
@@ -231,6 +236,8 @@ class Service:
             streams = [stream]
         if streams and (error := self.partitions.error(streams)) is not None:
             raise error
+        if isinstance(message, wire.Forget):
+            self.partitions.check_settled(message.stream)
 
     # --- barriers ---
 

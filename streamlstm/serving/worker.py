@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import AbstractContextManager, ExitStack
+from typing import NoReturn
 
 import zmq
 
 from .. import __version__, wire
 from ..engine.forks import fork_error, tell_in_child
-from ..errors import BadValueError, ForkError
+from ..errors import BadValueError, EndpointError, ForkError
 from .access.authenticator import Authenticator
 from .access.curve_server import CurveServer
 from .compiled_loop import CompiledLoop
@@ -55,6 +56,11 @@ def check_loop(loop: str, backend: str) -> None:
             f"loop: the compiled loop steps with the cpu backend, not with {backend}; use loop "
             "auto or python"
         )
+
+
+def _end_refused(reason: str) -> NoReturn:
+    """End this worker, which its fleet does not take."""
+    raise EndpointError(f"the fleet refuses this worker: {reason}")
 
 
 class Worker:
@@ -219,15 +225,18 @@ class Worker:
         service = self._service
         assert service.partitions is not None
         self._member = Member(
-            service.engine.hand_over(),
+            service.engine,
             service.partitions,
             service.checkpointer,
+            service.held,
+            service.eviction,
             ControlLink(supervisor, name, self._wakeup.nudge),
             name,
+            self._wakeup.nudge,
         )
         self._resources.callback(self._member.close)
         self._fleet_reload = FleetReload(service, self._member.tell_reload)
-        self._member.also(self._fleet_reload.commands)
+        self._member.also({**self._fleet_reload.commands, "refused": _end_refused})
         about = [service.engine.model.fingerprint, __version__, metrics]
         self._member.introduce(self.endpoints, about)
 
@@ -290,6 +299,8 @@ class Worker:
         self._dispatcher.send_reloaded(self._service.stop_reloading())
         if self._service.checkpointer is not None:
             self._service.checkpointer.finish()
+            if self._member is not None:
+                self._member.finish()
             self._dispatcher.send_committed()
 
     def _receive_rest(self) -> None:

@@ -9,11 +9,12 @@ from ...errors import ConvertError
 from ...network.model import Model
 from ..common.beside import notes_on_texts
 from ..common.builder import ModelBuilder
-from ..common.error_context import refusals
+from ..common.error_context import AdvisedError, refusals
 from .chain import candidates, read_chain
 from .file import exported_metadata, inline_functions, load_model, own_metadata, to_array
 from .following.importer import COMPARED, follow, takes_windows
 from .loops import replace_loops
+from .parts import ending_at, way_around
 
 
 def from_onnx(source: Any, *, output: str | None = None, **options: Any) -> Model:
@@ -45,7 +46,7 @@ def from_onnx(source: Any, *, output: str | None = None, **options: Any) -> Mode
     """
     name = str(source) if isinstance(source, str | PathLike) else ""
     with refusals("an ONNX graph", name):
-        return convert_graph(load_model(source), output, options)
+        return convert_graph(ending_at(load_model(source), output), output, options)
 
 
 def convert_graph(
@@ -54,6 +55,7 @@ def convert_graph(
     options: Mapping[str, Any],
     source: str = "ONNX",
     notes: Sequence[str] = (),
+    whole: bool = True,
 ) -> Model:
     """Convert a graph that was read, or written from one of another format.
 
@@ -67,6 +69,8 @@ def convert_graph(
         The format, for the metadata.
     notes : sequence of str
         What the reader of that format did.
+    whole : bool
+        Whether a refusal says which part of the graph can be brought.
 
     Raises
     ------
@@ -87,11 +91,9 @@ def convert_graph(
 
     def build(builder: ModelBuilder, found: Mapping[str, Any], compared: str = "") -> Model:
         builder.notes = list(dict.fromkeys([*notes, *builder.notes, *more]))
-        chosen = {**found, **exported, **options}
-        if "skip" in found and "skip" in {**exported, **options}:
-            chosen.pop("skip_scale", None)
-            chosen |= {k: v for k, v in {**exported, **options}.items() if k == "skip_scale"}
-        return builder.build(source, compared=compared, **chosen)
+        given = {**exported, **options}
+        own = {} if "skip" in given else found
+        return builder.build(source, compared=compared, **own, **given)
 
     problem: ConvertError | None = None
     for usual, group in zip((True, False), candidates(model, constants, rows), strict=True):
@@ -99,29 +101,39 @@ def convert_graph(
             try:
                 return build(*read_chain(model, constants, initial, output, candidate))
             except ConvertError as error:
+                if isinstance(error, AdvisedError) and not isinstance(problem, AdvisedError):
+                    problem = error
                 problem = problem or error
         try:
             found = follow((model, original), constants, output, rows, stateful, usual=usual)
             return build(found.builder(), found.options, COMPARED)
         except ConvertError as error:
-            windows = usual and takes_windows(model, constants, rows, stateful)
-            problem = error if windows or problem is None else problem
+            if problem is None or (usual and takes_windows(model, constants, rows, stateful)):
+                problem = error
     assert problem is not None
+    if not whole:
+        raise problem
     why = "".join(f" The loop {name}: {text}." for name, text in loops.items())
-    raise ConvertError(f"{str(problem).rstrip('.')}.{why} {_made_of(model)}") from None
+    window = {key: options[key] for key in ("window",) if key in options}
+    way = "" if isinstance(problem, AdvisedError) else way_around(
+        model,
+        lambda name: convert_graph(ending_at(model, name), name, window, whole=False),
+    )  # fmt: skip
+    made_of = _made_of(model, hint=not way)
+    raise ConvertError(f"{str(problem).rstrip('.')}.{why}{way} {made_of}") from None
 
 
-def _made_of(model: Any) -> str:
+def _made_of(model: Any, hint: bool) -> str:
     """Return what a graph is made of, and which layers in it could be brought by themselves."""
     kinds = Counter(node.op_type for node in model.graph.node)
     listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(8))
     more = f" and {len(kinds) - 8} other kinds" if len(kinds) > 8 else ""
     brought = [kind for kind in ("LSTM", "GRU", "RNN") if kinds[kind]]
-    hint = (
+    how = (
         f" Its {' and '.join(brought)} can be brought, if nothing but rows goes from one to the "
         "next: cut them out with onnx.utils.extract_model, and compute what stands before and "
         "behind them in your own program."
-        if brought
+        if brought and hint
         else ""
     )
-    return f"The ONNX graph is made of {listed}{more}.{hint}"
+    return f"The graph is made of {listed}{more}.{how}"
