@@ -196,9 +196,10 @@ class Coordinator:
         member.where, member.pid = None, 0
         member.starts = member.new = member.ends = False
         serving = self._serving()
-        tells, inherited = self.moves.died(name, arrived, bool(serving))
+        retires = bool(serving) or (member.leaves and not self.owned.of(name))
+        tells, inherited = self.moves.died(name, arrived, retires)
         self._heirs.died(name)
-        if serving:
+        if retires:
             tells += self._heirs.inherit(name, inherited)
             tells += self._heirs.retire(member, serving)
         self.owned.list_workers(self._places(), self.members)
