@@ -80,6 +80,10 @@ class PlainSockets:
         self.moved = self.busy = 0
         self.follow(router)
 
+    def learn(self) -> None:
+        """Ask a worker for the table again."""
+        self.follow(next(iter(self._sockets)))
+
     def follow(self, router: str) -> None:
         """Ask a worker who has which partition."""
         reply = self._send(router, wire.Table())
@@ -105,7 +109,9 @@ class PlainSockets:
         partition = int(partitions_of([stream])[0])
         while True:
             router = self.routers[partition]
-            assert router is not None
+            if router is None:  # the worker that was asked did not know yet
+                self.learn()
+                continue
             reply = self._send(router, request)
             if isinstance(reply, wire.Error) and reply.code == "moved":
                 assert reply.number == partition
