@@ -193,8 +193,26 @@ class Coordinator:
             What it noted, as for :meth:`.ownership.Ownership.are_at`.
         """
         member = self.members[name]
-        member.where, member.pid = None, 0
-        member.starts = member.new = member.ends = False
+        member.pid, member.starts, member.ends = 0, False, False
+        found = [*self._gone(member, arrived), *self._again(member, lived)]
+        return found + self._advance()
+
+    def lost(self, name: str, arrived: Mapping[int, int] = _NONE) -> list[Action]:
+        """Note that a worker may commit nothing any more, though its process may still be there.
+
+        Parameters
+        ----------
+        name, arrived
+            As for :meth:`died`, which comes when the process ends.
+        """
+        member = self.members.get(name)
+        if member is None or member.where is None:
+            return []
+        return self._gone(member, arrived) + self._advance()
+
+    def _gone(self, member: Member, arrived: Mapping[int, int]) -> list[Action]:
+        """Give what a worker had to those that serve."""
+        name, member.where, member.new = member.name, None, False
         serving = self._serving()
         retires = bool(serving) or (member.leaves and not self.owned.of(name))
         tells, inherited = self.moves.died(name, arrived, retires)
@@ -203,8 +221,7 @@ class Coordinator:
             tells += self._heirs.inherit(name, inherited)
             tells += self._heirs.retire(member, serving)
         self.owned.list_workers(self._places(), self.members)
-        found = [self.owned.publish(), *tells, *self._again(member, lived)]
-        return found + self._advance()
+        return [self.owned.publish(), *tells]
 
     def waited(self, name: str) -> list[Action]:
         """Note that the time of a :class:`Wait` is over."""

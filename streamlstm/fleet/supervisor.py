@@ -6,7 +6,9 @@ import shutil
 import signal
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +17,22 @@ import zmq
 from .. import wire
 from ..errors import EndpointError, StoreError, StreamLSTMError
 from ..serving.load import Load
+from ..serving.stores.store import FencedError
 from ..serving.wakeup import Wakeup
 from . import capacity
 from .actions import Action, Publish, Remove, Say, Spawn, Stop, Tell, Wait
 from .coordinator import Coordinator
 from .endpoints import write_fleet
-from .folders import Folders
 from .loads import Loads
-from .members import Stores
 from .processes import Process
 from .record import Record
 from .sockets import WorkerSockets
-from .table_file import TableFile
+from .storage import Storage
 
 TICK_SECONDS = 1.0  # between two looks at how much the workers have and do
 WEIGH_TICKS = 5  # after so many of them partitions may move for the load
 ENDED_WELL = (0, -signal.SIGTERM)  # stopped, or before it had begun
+RETRY_SECONDS = 0.3  # between two attempts while the store fails
 STOP_SECONDS = 12.0  # in which a worker commits and ends, else it is killed
 
 
@@ -44,8 +46,8 @@ class Supervisor:
         the same model, whatever the file is then. None: ``arguments`` name it.
     arguments : sequence of str
         Of ``streamlstm serve`` for every worker.
-    folder : Path or None
-        Where the table is kept, and each worker's store; None: all is in memory only.
+    storage : Storage
+        Where the record and the streams are; closed with the supervisor.
     streams : int
         That the workers together may have in memory.
     endpoints : Path or None
@@ -65,22 +67,17 @@ class Supervisor:
         self,
         model: Path | None,
         arguments: Sequence[str],
-        folder: Path | None,
+        storage: Storage,
         streams: int,
         endpoints: Path | None,
         log: Callable[[str], None],
         sockets: WorkerSockets,
     ) -> None:
         self._sockets = sockets
-        self._arguments, self._folder, self._endpoints, self._log = (
-            list(arguments),
-            folder,
-            endpoints,
-            log,
-        )
-        self._file = None if folder is None else TableFile(folder)
-        self._folders = None if folder is None else Folders(folder)
-        self._coordinator = Coordinator(Stores.MEMORY if folder is None else Stores.OWN)
+        self._arguments, self._endpoints, self._log = list(arguments), endpoints, log
+        self._storage, self._coordinator = storage, Coordinator(storage.stores)
+        self._undone: deque[Callable[[], object]] = deque()  # as the store has failed
+        self._retry_at = 0.0
         self._loads = Loads()
         self._resume()
         self._private = Path(tempfile.mkdtemp(prefix="streamlstm-fleet-"))
@@ -96,6 +93,7 @@ class Supervisor:
         self._socket.set(zmq.ROUTER_HANDOVER, 1)
         self._socket.bind(self.control)
         self._wakeup = Wakeup()
+        storage.on_change = self._wakeup.nudge
         self._processes: dict[str, Process] = {}
         self._serving: dict[str, float] = {}  # since when
         self._waiting: dict[str, float] = {}  # workers to be started again, and when
@@ -107,16 +105,13 @@ class Supervisor:
 
     def _resume(self) -> None:
         """Go on with what is stored."""
-        if self._file is None or self._folders is None:
-            return
         try:
-            record = self._file.read()
-            self._folders.check(record)
+            record = self._storage.read()
+            names = [worker.name for worker in record.table.workers]
+            arrived = {name: self._storage.arrived(record.folder(name)) for name in names}
         except StoreError:
-            self._file.close()
+            self._storage.close()
             raise
-        names = [worker.name for worker in record.table.workers]
-        arrived = {name: self._folders.arrived(record.folder(name)) for name in names}
         self._coordinator.resume(record, arrived)
 
     def run(self, workers: int, on_ready: Callable[[], object]) -> bool:
@@ -157,7 +152,9 @@ class Supervisor:
         ends = {process.descriptor: name for name, process in self._processes.items()}
         for descriptor in ends:
             poller.register(descriptor, zmq.POLLIN)
-        left = max(min([self._next_tick, *self._waiting.values()]) - time.monotonic(), 0)
+        due = [self._next_tick, *self._waiting.values()]
+        due += [self._retry_at] if self._undone else []
+        left = max(min(due) - time.monotonic(), 0)
         for source, _ in poller.poll(int(1000 * left) + 1):
             if source is self._socket:
                 self._receive()
@@ -165,7 +162,12 @@ class Supervisor:
                 self._stopping |= self._wakeup.heard()
             else:
                 self._ended(ends[source])
+        for worker in self._storage.lost():
+            self._log(f"{worker}: cannot renew its lease; others get its partitions")
+            self._later(partial(self._lost, worker))
         now = time.monotonic()
+        if now >= self._retry_at:
+            self._go_on()
         for worker in [worker for worker, due in self._waiting.items() if due <= now]:
             del self._waiting[worker]
             self._do(self._coordinator.waited(worker))
@@ -238,29 +240,52 @@ class Supervisor:
 
     def _do(self, actions: Sequence[Action]) -> None:
         for action in actions:
-            match action:
-                case Spawn(worker, folder):
-                    self._spawn(worker, folder)
-                case Wait(worker, seconds):
-                    self._waiting[worker] = time.monotonic() + seconds
-                case Stop(worker):
+            self._later(partial(self._execute, action))
+
+    def _later(self, work: Callable[[], object]) -> None:
+        """Do something that may need the store, after all that could not be done before."""
+        self._undone.append(work)
+        if len(self._undone) == 1:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Do what has still to be done, as far as the store works."""
+        while self._undone:
+            try:
+                self._undone[0]()
+            except FencedError:
+                raise
+            except StoreError as error:
+                if not self._retry_at:
+                    self._log(f"{error} The fleet changes nothing until it works; it tries again.")
+                self._retry_at = time.monotonic() + RETRY_SECONDS
+                return
+            self._undone.popleft()
+        self._retry_at = 0.0
+
+    def _execute(self, action: Action) -> None:
+        match action:
+            case Spawn(worker, folder):
+                self._spawn(worker, folder)
+            case Wait(worker, seconds):
+                self._waiting[worker] = time.monotonic() + seconds
+            case Stop(worker):
+                if worker in self._processes:
                     self._processes[worker].stop()
-                case Tell(worker, name, fields):
-                    self._tell(worker, wire.encode_control(name, *fields))
-                case Publish(record):
-                    self._publish(record)
-                case Remove(folder):
-                    assert self._folders is not None
-                    self._folders.remove(folder)
-                case Say(text):
-                    self._log(text)
+            case Tell(worker, name, fields):
+                self._tell(worker, wire.encode_control(name, *fields))
+            case Publish(record):
+                self._publish(record)
+            case Remove(folder):
+                self._storage.remove(folder)
+            case Say(text):
+                self._log(text)
 
     def _tell(self, worker: str, frame: bytes) -> None:
         self._socket.send_multipart([worker.encode(), frame])
 
     def _publish(self, record: Record) -> None:
-        if self._file is not None:
-            self._file.write(record)
+        self._storage.write(record)
         frame = wire.encode_control("table", record.table.to_value())
         for worker in record.table.workers:
             if worker.name in self._processes:
@@ -276,8 +301,7 @@ class Supervisor:
         options = ["--fleet", self.control, "--fleet-name", worker]
         options += [f"--{name}={where}" for name, where in self._sockets.of(worker).items()]
         options += ["--capacity", str(capacity.slots_of(self._streams))]
-        if self._folders is not None:
-            options += ["--store", f"lmdb:{self._folders.path(folder)}"]
+        options += self._storage.options(folder)
         self._processes[worker] = Process(worker, [*self._arguments, *options], self._log)
 
     def _ended(self, worker: str) -> None:
@@ -290,10 +314,18 @@ class Supervisor:
             return
         self._limit()  # what it had is free for those who take it over
         lived = time.monotonic() - since if (since := self._serving.pop(worker, None)) else 0.0
-        arrived = {}
-        if self._folders is not None:
-            arrived = self._folders.arrived(self._coordinator.owned.record.folder(worker))
+        self._later(partial(self._died, worker, lived))
+
+    def _died(self, worker: str, lived: float) -> None:
+        """Give what a worker had to others, which then read all that it has committed."""
+        self._storage.ended(worker)
+        arrived = self._storage.arrived(self._coordinator.owned.record.folder(worker))
         self._do(self._coordinator.died(worker, lived, arrived))
+
+    def _lost(self, worker: str) -> None:
+        """Give what a worker had to others, though its process may go on."""
+        arrived = self._storage.arrived(self._coordinator.owned.record.folder(worker))
+        self._do(self._coordinator.lost(worker, arrived))
 
     def _stop_workers(self) -> bool:
         """End all workers, and wait for them; return whether each ended well."""
@@ -325,7 +357,6 @@ class Supervisor:
         self._context.term()
         self._wakeup.close()
         shutil.rmtree(self._private, ignore_errors=True)
-        if self._file is not None:
-            self._file.close()
+        self._storage.close()
         if self._endpoints is not None:
             self._endpoints.unlink(missing_ok=True)

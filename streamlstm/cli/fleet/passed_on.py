@@ -21,6 +21,7 @@ OWN = {
     "fleet": "streamlstm fleet starts the workers with it",
     "fleet_parent": "streamlstm fleet starts the workers with it",
     "fleet_name": "streamlstm fleet starts the workers with it",
+    "fleet_epoch": "streamlstm fleet starts the workers with it",
     "metrics": "it would be the same address for every worker",
 }
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, BadParameter, Context, Exit, Option
+from typer import Argument, Context, Exit, Option
 
 from .options import FILE
 
@@ -15,8 +15,19 @@ def serve(
     ] = None,
     workers: Annotated[int, Option(min=1, max=1024, help="How many workers.")] = 2,
     store: Annotated[
-        str, Option(help="lmdb:FOLDER, in which each worker has a folder of its own, or memory.")
+        str,
+        Option(
+            help="lmdb:FOLDER, in which each worker has a folder of its own; redis://HOST:PORT, "
+            "with ?prefix=NAME, which all share; or memory."
+        ),
     ] = "memory",
+    take_over: Annotated[
+        bool,
+        Option(
+            "--take-over",
+            help="Take a store in Redis from the fleet or worker that owns it; that one ends.",
+        ),
+    ] = False,
     endpoints: Annotated[
         Path, Option(help="Write where the fleet is to this JSON file when ready.")
     ] = FILE,
@@ -46,6 +57,7 @@ def serve(
 
     from streamlstm.fleet.endpoints import claim_file
     from streamlstm.fleet.sockets import WorkerSockets
+    from streamlstm.fleet.storage import open_storage
     from streamlstm.fleet.supervisor import Supervisor
 
     from ..console import err
@@ -56,15 +68,10 @@ def serve(
     file = check_passed_on(arguments, router, store)
     sockets = WorkerSockets(router)
     endpoints = claim_file(endpoints)
-    folder = None
-    if store != "memory":
-        if not store.startswith("lmdb:"):
-            raise BadParameter(f"--store: expected lmdb:FOLDER or memory, got {store}")
-        folder = Path(store.removeprefix("lmdb:"))
     supervisor = Supervisor(
         file,
         context.args,
-        folder,
+        open_storage(store, take_over),
         capacity,
         endpoints,
         lambda line: err.print(line, markup=False),
