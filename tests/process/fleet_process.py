@@ -42,8 +42,9 @@ class FleetProcess:
         self._ready = threading.Event()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
-        assert self._ready.wait(120), self.lines
-        assert self.process.poll() is None, self.lines
+        if not self._ready.wait(120) or self.process.poll() is not None:
+            self.stop()
+            raise AssertionError(self.lines)
 
     def _read(self) -> None:
         assert self.process.stderr is not None
