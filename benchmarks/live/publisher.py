@@ -177,7 +177,7 @@ def main() -> None:
     def deliver(stream: wire.StreamId, seq: int, y: Any) -> None:
         write_records(DELIVERED, [numbers[stream]], [seq], y)
 
-    where = {"endpoints": endpoint} if endpoint.endswith(".json") else {"endpoint": endpoint}
+    where = {"endpoints": endpoint} if endpoint.endswith(".json") else {"router": endpoint}
     options: dict[str, Any] = {
         **where,
         "max_rows": 2 * int(count),
