@@ -3,7 +3,7 @@
 The attribute ``code`` of each class is its error code in the protocol (docs/protocol.md).
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,14 +33,48 @@ class StreamLSTMError(Exception):
         Error code in an ERROR reply.
     position : int or None
         Index of the faulty observation in a block; None without a block.
+    divided : Divided or None
+        With a message whose rows several workers of a fleet have: which rows were applied although
+        others were not; None if none was.
     """
 
     code: str = "error"
     position: int | None = None
+    divided: "Divided | None" = None
 
     def __str__(self) -> str:
         # KeyError would show the repr of the message.
-        return str(self.args[0]) if self.args else ""
+        text = str(self.args[0]) if self.args else ""
+        return text if self.divided is None else f"{text} ({self.divided})"
+
+
+class Divided(NamedTuple):
+    """What became of the rows of a message that was divided over the workers of a fleet.
+
+    Each worker applies all of its rows or none. The rows that are in neither array were not
+    applied: they, and only they, can be sent again.
+
+    Attributes
+    ----------
+    applied : bool[B]
+        Which rows were applied.
+    in_doubt : bool[B]
+        Which rows may have been applied: no answer came for them.
+    values : float32[B, O] or None
+        The predictions of those that were applied, NaN for the others; None if none was.
+    """
+
+    applied: "NDArray[Any]"
+    in_doubt: "NDArray[Any]"
+    values: "NDArray[Any] | None"
+
+    def __str__(self) -> str:
+        return (
+            f"of {len(self.applied)} rows that several workers of a fleet have, "
+            f"{int(self.applied.sum())} were applied and {int(self.in_doubt.sum())} may have been; "
+            "the attribute divided of this error says which, and has their predictions. Send only "
+            "the others again"
+        )
 
 
 class ModelError(StreamLSTMError, ValueError):
@@ -289,7 +323,15 @@ class RemoteError(ProtocolError):
 
 
 class WorkerTimeoutError(StreamLSTMError, TimeoutError):
-    """A worker that did not reply in time."""
+    """A worker that did not reply in time.
+
+    Attributes
+    ----------
+    in_doubt : bool
+        Whether the request may have been applied nevertheless.
+    """
+
+    in_doubt: bool = False
 
 
 class HandshakeError(WorkerTimeoutError):

@@ -36,10 +36,12 @@ def check_path(path: object, error: type[StreamLSTMError], what: str) -> Path:
     return found
 
 
-def replace_file(path: str | os.PathLike[str], data: bytes | Iterable[bytes]) -> None:
+def replace_file(
+    path: str | os.PathLike[str], data: bytes | Iterable[bytes], durable: bool = False
+) -> None:
     """Write ``data`` to ``path`` as a whole or not at all; an existing file keeps its permissions.
 
-    Data may come in parts, which are written as they come.
+    Data may come in parts, which are written as they come. With ``durable`` it is on the disk then.
 
     Raises
     ------
@@ -51,10 +53,23 @@ def replace_file(path: str | os.PathLike[str], data: bytes | Iterable[bytes]) ->
     try:
         if target.exists():
             temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+        if durable:
+            _flush(temporary)
         temporary.replace(target)
+        if durable:
+            _flush(target.parent)
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _flush(path: Path) -> None:
+    """Write a file or a folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def check_writable(path: str | os.PathLike[str]) -> Path:

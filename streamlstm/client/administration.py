@@ -14,6 +14,7 @@ from ..engine.ids import check_prefix, check_stream_id
 from ..engine.validation import check_flag
 from .base import BaseClient
 from .connection import Connection
+from .fleet.whole import whole_info, whole_page, whole_reload
 from .replies import Decoder, Result, decode_done
 from .requests import check_blob, id_chunks
 
@@ -93,7 +94,8 @@ class Administration(BaseClient, Connection[zmq.Socket[bytes]]):
         The first model with a kind of layer that was never used on this machine is compiled for,
         which takes some seconds; the client's ``timeout`` has to be longer.
         """
-        return self._call(wire.Reload(check_flag("anew", anew)), decode_done)
+        answer = self._call(wire.Reload(check_flag("anew", anew)), decode_done)
+        return answer if self._seeds is None else whole_reload(answer)
 
     def list_streams(self, prefix: str | None = None) -> Iterator[tuple[wire.StreamId, int]]:
         """Yield all streams of the worker and their last sequence numbers, in the order of ids.
@@ -105,13 +107,21 @@ class Administration(BaseClient, Connection[zmq.Socket[bytes]]):
 
         Notes
         -----
-        They are requested in pages of 1,000. A stream that lives all the while comes exactly once.
+        They are requested in pages of 1,000. A stream that lives all the while comes exactly once;
+        in a fleet, if it does not move twice while a page is read.
         """
         prefix = None if prefix is None else check_prefix(prefix)
         after: wire.StreamId | None = None
-        while page := self._call(wire.List(prefix, after, wire.MAX_LISTED), decode_done):
+        while page := self._page(wire.List(prefix, after, wire.MAX_LISTED)):
             yield from ((stream, seq) for stream, seq in page)
             after = page[-1][0]
+
+    def _page(self, message: wire.List) -> Sequence[Sequence[Any]]:
+        page = self._call(message, decode_done)
+        if self._seeds is None:
+            return page  # type: ignore[no-any-return]
+        # Twice: a stream on its way may be in no answer, here not yet and there not any more.
+        return whole_page([*page.values(), *self._call(message, decode_done).values()])
 
     def last_seqs(self, streams: Sequence[wire.StreamId]) -> list[int]:
         """Return the last sequence number of each stream, 0 if it is unknown or not numbered."""
@@ -121,11 +131,15 @@ class Administration(BaseClient, Connection[zmq.Socket[bytes]]):
         return seqs
 
     def info(self) -> dict[str, Any]:
-        """Return the worker's model and counters; docs/protocol.md lists the keys."""
-        return self._call(wire.Info(), decode_done)
+        """Return the worker's model and counters; docs/protocol.md lists the keys.
+
+        Of a fleet: the sums over all workers, and ``workers``, a dict of what each says.
+        """
+        answer = self._call(wire.Info(), decode_done)
+        return answer if self._seeds is None else whole_info(answer)
 
     def ping(self) -> float:
-        """Return the seconds of one round trip."""
+        """Return the seconds of one round trip; with a fleet, to the slowest worker."""
         start = clock.perf_counter()
         self._call(wire.Ping(0), decode_done)
         return clock.perf_counter() - start

@@ -19,6 +19,8 @@ from .connection import (
     milliseconds,
 )
 from .failures import no_prediction
+from .fleet.queue import FleetQueue
+from .fleet.seeds import Endpoints, find
 from .keys import KeyPath
 from .observing import Published, decode_published
 from .precision import Precision
@@ -36,6 +38,7 @@ class BaseClient(ConnectedSocket[zmq.Socket[bytes]]):
         self,
         router: str = wire.ROUTER,
         *,
+        endpoints: Endpoints = None,
         timeout: float = TIMEOUT,
         max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
         window: int = WINDOW,
@@ -48,9 +51,17 @@ class BaseClient(ConnectedSocket[zmq.Socket[bytes]]):
         self._window = check_window(window)
         self._limit = check_limit(max_message_bytes)
         self._precision = Precision(precision)
+        self._seeds, endpoint = find("router", router, wire.ROUTER, endpoints)
+        self._fleet: FleetQueue | None = None  # made when it is used first
         # IMMEDIATE: a request waits here, not in a queue of ZeroMQ from which it would still be
         # sent after its deadline.
-        super().__init__(router, context, key=key, server=server, IMMEDIATE=1)
+        connects = self._seeds is None
+        super().__init__(endpoint, context, key=key, server=server, connects=connects, IMMEDIATE=1)
+
+    def _close_socket(self) -> None:
+        if self._fleet is not None:
+            self._fleet.fail_all()
+        super()._close_socket()
 
 
 class BasePublisher(ConnectedSocket[zmq.Socket[bytes]]):

@@ -5,20 +5,19 @@ The asyncio clients are in ``client/aio``. Programs in other languages follow do
 
 from __future__ import annotations
 
-import time as clock
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-import zmq
 from numpy.typing import ArrayLike, NDArray
 
 from .. import wire
 from ..engine.prediction import Prediction, Predictions
 from ..errors import RemoteError
 from .administration import Administration
-from .connection import milliseconds
-from .failures import no_reply, not_sent
+from .exchange import exchange
+from .fleet.queue import FleetQueue
+from .fleet.seeds import Seeds
 from .observing import decode_all_observed, decode_observed
 from .pipeline import Pipeline, ThreadSafeQueue
 from .precision import Message
@@ -37,6 +36,10 @@ class Client(Administration):
     ----------
     router : str
         Endpoint of the worker's ROUTER.
+    endpoints : path-like or str, optional
+        Instead of it: the file that ``streamlstm serve`` or ``streamlstm fleet`` wrote with
+        ``--endpoints``, or the ROUTER of any worker of a fleet. Then each request goes to the
+        worker that has its stream (docs/fleet.md).
     timeout : float
         Seconds to wait for a reply.
     max_message_bytes : int
@@ -263,9 +266,18 @@ class Client(Administration):
         self._check_process()
         with self._lock:
             socket = self._open()
+            if self._pipeline is None and self._seeds is not None:
+                queue = self._queue_of(self._seeds)
+                future: Future[Result] = Future()
+                queue.call(queue.make(future, message, frame, decode, self.timeout))
+                return future.result()
             if self._pipeline is None:
-                return decode(self._exchange(socket, frame))
-        return self._pipeline.call(frame, decode, self.timeout)
+                self._number += 1
+                failure = self._handshake.failure
+                return decode(
+                    exchange(socket, self.endpoint, self._number, frame, self.timeout, failure)
+                )
+        return self._pipeline.call(message, frame, decode, self.timeout)
 
     def _submit(self, message: wire.Request, decode: Decoder[Result]) -> Future[Result]:
         frame = encode(message, self._limit)
@@ -273,27 +285,17 @@ class Client(Administration):
         with self._lock:
             socket = self._open()
             if self._pipeline is None:
-                failure = self._handshake.failure
-                queue = ThreadSafeQueue(socket, self.endpoint, self._window, self._number, failure)
-                self._pipeline = Pipeline(queue)
-        return self._pipeline.submit(frame, decode, self.timeout)
+                seeds, failure = self._seeds, self._handshake.failure
+                self._pipeline = Pipeline(
+                    ThreadSafeQueue(socket, self.endpoint, self._window, self._number, failure)
+                    if seeds is None
+                    else self._queue_of(seeds)
+                )
+        return self._pipeline.submit(message, frame, decode, self.timeout)
 
-    def _exchange(self, socket: zmq.Socket[bytes], frame: bytes) -> bytes:
-        """Send a request with a number in its envelope; return the reply with that number."""
-        self._number += 1
-        number = self._number.to_bytes(8, "big")
-        deadline = clock.monotonic() + self.timeout
-        socket.set(zmq.SNDTIMEO, milliseconds(self.timeout))
-        try:
-            socket.send_multipart([number, frame])
-        except zmq.Again:
-            failure = self._handshake.failure()
-            raise not_sent(self.endpoint, self.timeout, "router", failure) from None
-        while True:
-            socket.set(zmq.RCVTIMEO, milliseconds(deadline - clock.monotonic()))
-            try:
-                frames = socket.recv_multipart()
-            except zmq.Again:
-                raise no_reply(self.endpoint, self.timeout) from None
-            if frames[0] == number:
-                return frames[-1]
+    def _queue_of(self, seeds: Seeds) -> FleetQueue:
+        """Return the requests to a fleet, used by one thread at a time."""
+        if self._fleet is None:
+            starts = Future[Any].set_running_or_notify_cancel
+            self._fleet = FleetQueue(self._context, seeds, self._keys, self._window, starts)
+        return self._fleet

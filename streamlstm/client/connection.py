@@ -69,9 +69,12 @@ def connect(
     socket: Any,
     endpoint: str,
     keys: Credentials | None,
+    connects: bool = True,
     **options: int,
 ) -> Handshake:
     """Set options of a socket and connect it; close the socket if that fails.
+
+    ``connects``: if not, it only gets its options, since others do its work.
 
     Returns
     -------
@@ -85,11 +88,13 @@ def connect(
     """
     handshake = Handshake(context, socket, keys)
     try:
-        _check_endpoint(endpoint)
+        if connects:
+            check_endpoint(endpoint)
         for name, value in options.items():
             socket.set(getattr(zmq, name), value)
-        socket.set(zmq.IPV6, int("[" in endpoint))
-        socket.connect(endpoint)
+        if connects:
+            socket.set(zmq.IPV6, int("[" in endpoint))
+            socket.connect(endpoint)
     except (zmq.ZMQError, EndpointError) as error:
         handshake.close()
         socket.close(linger=0)
@@ -102,7 +107,8 @@ def connect(
     return handshake
 
 
-def _check_endpoint(endpoint: object) -> None:
+def check_endpoint(endpoint: object) -> None:
+    """Raise EndpointError for what cannot be the endpoint of a socket."""
     if not isinstance(endpoint, str):
         raise EndpointError(
             f"expected an endpoint such as {wire.ROUTER}, got {shown(endpoint)} "
@@ -126,6 +132,8 @@ class ConnectedSocket(Generic[SocketType]):
         Seconds for which messages may still go out after the end.
     key, server : path-like or None
         As for :class:`streamlstm.Client`.
+    connects : bool
+        Whether to connect the socket to the endpoint; it has several sockets otherwise.
     **options : int
         Options of the socket.
     """
@@ -142,10 +150,11 @@ class ConnectedSocket(Generic[SocketType]):
         linger: float = 0.0,
         key: KeyPath = None,
         server: KeyPath = None,
+        connects: bool = True,
         **options: int,
     ) -> None:
         self.endpoint = endpoint
-        keys = credentials(key, server)
+        self._keys = keys = credentials(key, server)
         check_context(context)
         self._owns_context = context is None
         self._context: zmq.Context[Any] = context or zmq.Context()
@@ -153,7 +162,13 @@ class ConnectedSocket(Generic[SocketType]):
         self._socket: SocketType | None = socket
         try:
             self._handshake = connect(
-                self._context, socket, endpoint, keys, LINGER=milliseconds(linger), **options
+                self._context,
+                socket,
+                endpoint,
+                keys,
+                connects,
+                LINGER=milliseconds(linger),
+                **options,
             )
         except EndpointError:
             self._socket = None

@@ -54,9 +54,32 @@ def window_full(endpoint: str, timeout: float, window: int) -> WorkerTimeoutErro
 
 def no_reply(endpoint: str, timeout: float) -> WorkerTimeoutError:
     """Return the error for a request that got no reply."""
-    return WorkerTimeoutError(
+    error = WorkerTimeoutError(
         f"{endpoint}: no reply within {timeout:g} s; the request may still have been "
         f"applied. {how_to_check(endpoint, 'router')}"
+    )
+    error.in_doubt = True
+    return error
+
+
+def worker_lost(endpoint: str) -> WorkerTimeoutError:
+    """Return the error for a request whose worker of a fleet ended before it answered."""
+    error = WorkerTimeoutError(
+        f"{endpoint}: the worker ended, or its connection broke, before it replied; the request "
+        "may have been applied. Observations with numbers are sent again by themselves"
+    )
+    error.in_doubt = True
+    return error
+
+
+def no_owner(
+    endpoint: str, timeout: float, failure: HandshakeFailure = _UNKNOWN
+) -> WorkerTimeoutError:
+    """Return the error for a request that found no worker of a fleet to take it."""
+    kind = HandshakeError if failure.certain else WorkerTimeoutError
+    return kind(
+        f"{endpoint}: within {timeout:g} s no worker of the fleet took the request; it was not "
+        f"applied. {failure.reason}Check that the fleet runs: streamlstm fleet status"
     )
 
 

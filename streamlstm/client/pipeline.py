@@ -6,12 +6,14 @@ import logging
 import os
 import threading
 from concurrent.futures import Future
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import zmq
 
+from .. import wire
 from ..errors import StreamLSTMError
 from .failures import closed, forked, window_full
+from .fleet.queue import FleetQueue
 from .replies import Decoder, Result
 from .request_queue import PendingRequest, RequestQueue
 
@@ -65,39 +67,45 @@ class Pipeline:
 
     Parameters
     ----------
-    queue : ThreadSafeQueue
+    queue : ThreadSafeQueue or FleetQueue
         Used by no other thread until :meth:`close`; a request beyond its window waits for room.
     """
 
-    def __init__(self, queue: ThreadSafeQueue) -> None:
-        self._queue, self._window = queue, queue.window
+    def __init__(self, queue: ThreadSafeQueue | FleetQueue) -> None:
+        self._queue: Any = queue
+        self._window = queue.window
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
-        self._incoming: list[PendingRequest] = []
+        self._incoming: list[Any] = []
         self._load = 0  # unsettled requests
         self._asleep = self._closing = False
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="streamlstm-client", daemon=True)
         self._thread.start()
 
-    def submit(self, frame: bytes, decode: Decoder[Result], timeout: float) -> Future[Result]:
+    def submit(
+        self, message: wire.Request, frame: bytes, decode: Decoder[Result], timeout: float
+    ) -> Future[Result]:
         """Send a request as soon as there is room; never waits in a callback of a future."""
         future: Future[Result] = ReplyFuture(self._thread)
+        request = self._queue.make(future, message, frame, decode, timeout)
         with self._lock:
             if self._load >= self._window and not self._is_own_thread():
                 self._wait_for_room(timeout)
             if self._closing:
                 raise closed("client")
-            self._incoming.append(PendingRequest(future, frame, decode, timeout))
+            self._incoming.append(request)
             self._load += 1
             self._wake()
         return future
 
-    def call(self, frame: bytes, decode: Decoder[Result], timeout: float) -> Result:
+    def call(
+        self, message: wire.Request, frame: bytes, decode: Decoder[Result], timeout: float
+    ) -> Result:
         """Send a request and wait for its reply."""
         if self._is_own_thread():
             refuse("send a request and wait there")
-        return self.submit(frame, decode, timeout).result()
+        return self.submit(message, frame, decode, timeout).result()
 
     def close(self) -> None:
         """Fail the requests in flight and end the thread. Closing twice is harmless."""

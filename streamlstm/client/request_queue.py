@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import zmq
 
+from .. import wire
 from ..errors import BadValueError, StreamLSTMError, shown
 from .connection import milliseconds
 from .curve_handshake import HandshakeFailure
@@ -44,6 +45,19 @@ def check_window(window: Any) -> int:
             f"worker queues {_MAX_REPLIES} replies for a client and drops the rest"
         )
     return window
+
+
+def settle(future: Any, result: Any = None, error: Exception | None = None) -> None:
+    """Set the result or the error of a future, unless it has one or was cancelled."""
+    if future.done():
+        return
+    try:
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+    except BaseException:  # an Exception of a callback is logged by the future itself
+        _LOG.exception("a callback of a future raised an error")
 
 
 class PendingRequest:
@@ -107,6 +121,17 @@ class RequestQueue:
         """Return how many requests are not settled."""
         return len(self._waiting) + len(self._in_flight)
 
+    def make(
+        self,
+        future: Any,
+        message: wire.Request,  # noqa: ARG002 - a fleet's queue needs it
+        frame: bytes,
+        decode: Decoder[Any],
+        timeout: float,
+    ) -> PendingRequest:
+        """Return a request to :meth:`add`; any thread may make one."""
+        return PendingRequest(future, frame, decode, timeout)
+
     def add(self, requests: Iterable[PendingRequest]) -> None:
         """Append requests."""
         for request in requests:
@@ -162,15 +187,8 @@ class RequestQueue:
         self, request: PendingRequest, result: Any = None, error: Exception | None = None
     ) -> None:
         """Set a future's result or its error, unless it was cancelled."""
-        if not self._is_wanted(request):
-            return
-        try:
-            if error is None:
-                request.future.set_result(result)
-            else:
-                request.future.set_exception(error)
-        except BaseException:  # an Exception of a callback is logged by the future itself
-            _LOG.exception("a callback of a future raised an error")
+        if self._is_wanted(request):
+            settle(request.future, result, error)
 
     def _send(self) -> bool:
         send, waiting, in_flight = self._socket.send, self._waiting, self._in_flight

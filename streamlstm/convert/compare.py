@@ -17,6 +17,7 @@ from ..errors import ConvertError
 from ..network.model import Model
 from ..network.scaling import Scaling
 from . import reference_outputs as sources
+from .common.options import categories_of
 from .common.weights import Float64Array
 from .detect import detect
 from .formats import FORMATS, MODEL_OPTIONS
@@ -263,6 +264,8 @@ def _random_inputs(model: Model, seed: int) -> Float32Array:
     X = model.input_scaling.invert(np.concatenate(parts)[:rows])
     if model.categories:
         X[:, 0] = rng.integers(0, model.categories, rows)
+    for column, count in categories_of(model.metadata).items():
+        X[:, column] = rng.integers(0, count, rows)
     return np.asarray(X, np.float32)
 
 

@@ -144,8 +144,17 @@ class DirtyTracker(TableUser):
         numbers, producers = _column(fields, 0, 8, "<u8"), _column(fields, 16, 24, "<u8")
         return list(map(Standing, numbers.tolist(), producers.tolist()))
 
-    def restore(self, streams: Sequence[StreamId], records: Sequence[bytes]) -> None:
-        """Give streams that are not live the state in their records; they are not dirty.
+    def restore(
+        self, streams: Sequence[StreamId], records: Sequence[bytes], dirty: bool = False
+    ) -> None:
+        """Give streams that are not live the state in their records.
+
+        Parameters
+        ----------
+        streams : sequence of str or int
+        records : sequence of bytes
+        dirty : bool
+            Whether they have still to be taken: the store does not have them.
 
         Raises
         ------
@@ -169,6 +178,8 @@ class DirtyTracker(TableUser):
                 slots = self._claim(streams)
             finally:
                 table.track_changes()
+            if dirty:
+                table.mark_dirty(slots)
             table.seq[slots] = _column(fields, 0, 8, "<u8")
             table.time[slots] = _column(fields, 8, 16, "<f8")
             table.producers[slots] = _column(fields, 16, 24, "<u8")

@@ -105,7 +105,7 @@ class Engine(Runs):
     @property
     def capacity(self) -> int:
         """Maximum number of live streams."""
-        return self._table.capacity
+        return self._table.limit
 
     @property
     def steps(self) -> int:

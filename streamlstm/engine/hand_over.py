@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CapacityError, DamagedRecordError
-from .ids import StreamId
+from .ids import StreamId, dict_key
 from .lock_flag import LockFlag
 from .records import ROW_START, record_size, store_key
 from .state_table import StateTable
@@ -25,12 +25,19 @@ class Parcel(NamedTuple):
 
 
 class HandOver(TableUser):
-    """Takes streams of partitions as records, a part of the table at a time, and puts them in."""
+    """Takes streams of partitions as records, a part of the table at a time, and puts them in.
+
+    Attributes
+    ----------
+    deletes : bool
+        Whether the store deletes those that leave, too: where it is this worker's alone.
+    """
 
     def __init__(self, table: StateTable, lock: threading.Lock, flag: LockFlag) -> None:
         from ..kernels import compile
 
         super().__init__(table, lock, flag)
+        self.deletes = True
         self._select = compile.partition_entries().slots_in
         self._checks = compile.dirty_entries()
 
@@ -40,25 +47,53 @@ class HandOver(TableUser):
         return record_size(self._table.rows.shape[1])
 
     @property
+    def limit(self) -> int:
+        """Streams that may be here, for now."""
+        return self._table.limit
+
+    @property
+    def free_slots(self) -> int:
+        """Number of free slots."""
+        return self._table.free_slots
+
+    @property
     def used_slots(self) -> int:
         """Slots below this one have had a stream."""
         return self._table.used_slots
 
-    def find(self, wanted: NDArray[np.uint8], first: int, stop: int) -> NDArray[np.int64]:
-        """Return the slots of streams of partitions among the slots ``first`` to ``stop``.
+    def set_limit(self, slots: int) -> None:
+        """Let new streams take so many slots in all; what is here stays."""
+        with self._lock, self._flag:
+            self._table.limit = slots
+
+    def find(
+        self, wanted: NDArray[np.uint8], first: int, stop: int, most: int
+    ) -> tuple[NDArray[np.int64], int]:
+        """Return slots of streams of partitions among the slots ``first`` to ``stop``.
 
         Parameters
         ----------
         wanted : uint8[PARTITIONS]
             1 for each of these partitions.
         first, stop : int
+        most : int
+            How many slots to return at most.
+
+        Returns
+        -------
+        slots : int64[B]
+        stop : int
+            The slot to go on from.
         """
         with self._lock, self._flag:
-            found = np.empty(stop - first, np.int64)
-            return found[: self._select(self._table.address, wanted, first, stop, found)]
+            found = np.empty(most, np.int64)
+            count = self._select(self._table.address, wanted, first, stop, found)
+        return found[:count], stop if count < most else int(found[-1]) + 1
 
     def take(self, slots: NDArray[np.int64]) -> Parcel:
-        """Return the streams that live in these slots; nothing may step or evict them any more."""
+        """Return the streams that live in these slots, right after :meth:`find`."""
+        if not len(slots):
+            return Parcel([], b"")
         with self._lock, self._flag:
             table = self._table
             records = np.empty((len(slots), self.record_size), np.uint8)
@@ -91,7 +126,7 @@ class HandOver(TableUser):
         fields = data.reshape(count, size)
         with self._lock, self._flag:
             table = self._table
-            if table.free_slots < count:
+            if table.capacity - len(table) < count:  # above the limit for a while, if need be
                 raise CapacityError(
                     f"{count} streams of another worker do not fit beside {len(table)} in "
                     f"{table.capacity} slots; choose a larger capacity."
@@ -104,11 +139,19 @@ class HandOver(TableUser):
             table.rows[slots] = fields[:, ROW_START:-8].copy().view("<f4")
 
     def delete(self, streams: Sequence[StreamId]) -> None:
-        """Free streams as far as they are here; a store deletes them with its next commit."""
+        """Free streams as far as they are here; where it :attr:`deletes` them, the store, too."""
         with self._lock, self._flag:
             for stream in streams:
                 if stream in self._table:
                     self._table.free(stream)
+                    if not self.deletes:
+                        self._table.deleted.pop(dict_key(stream), None)
+
+    def mark_changed(self, wanted: NDArray[np.uint8]) -> None:
+        """Let the next commit write all streams of partitions, 1 in uint8[PARTITIONS]."""
+        slots, _ = self.find(wanted, 0, self.used_slots, self.used_slots)
+        with self._lock, self._flag:
+            self._table.mark_dirty(slots)
 
 
 def _bytes(column: NDArray[np.generic]) -> NDArray[np.uint8]:

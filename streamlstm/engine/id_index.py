@@ -87,8 +87,17 @@ class IdIndex:
 
     @property
     def free_slots(self) -> int:
-        """Number of free slots."""
-        return self.capacity - len(self)
+        """Number of free slots, up to :attr:`limit`."""
+        return max(self.limit - len(self), 0)
+
+    @property
+    def limit(self) -> int:
+        """Slots that new streams may take: the capacity, or fewer; what is there may be more."""
+        return int(self.head[self._layout.CAPACITY])
+
+    @limit.setter
+    def limit(self, slots: int) -> None:
+        self.head[self._layout.CAPACITY] = min(slots, self.capacity)
 
     @property
     def arrivals(self) -> int:
@@ -278,6 +287,6 @@ class IdIndex:
     def full_error(self, stream: StreamId) -> CapacityError:
         """Return the error for a new stream for which no slot is free."""
         return CapacityError(
-            f"stream {shown(stream)}: all {self.capacity} slots are taken; choose a larger "
+            f"stream {shown(stream)}: all {self.limit} slots are taken; choose a larger "
             "capacity, or forget streams that have ended."
         )

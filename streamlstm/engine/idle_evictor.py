@@ -45,6 +45,11 @@ class IdleEvictor(TableUser):
     never evicted. The caller sweeps only while the records that were taken are safe in the store.
     Steps count as use if they come in blocks, as a worker makes them; a single one
     (``Engine.step``) counts only while changes are tracked.
+
+    Attributes
+    ----------
+    kept : uint8[PARTITIONS] or uint8[0]
+        1 for partitions whose streams are not evicted; empty if there are none.
     """
 
     def __init__(self, table: StateTable, lock: threading.Lock, flag: LockFlag) -> None:
@@ -53,7 +58,7 @@ class IdleEvictor(TableUser):
         super().__init__(table, lock, flag)
         self._call, self._clock = compile.eviction_entries(), id_index.BLOCK
         self._offset = 0
-        self._no_keys = np.zeros(0, np.uint8)
+        self._no_keys = self.kept = np.zeros(0, np.uint8)
         with lock, flag:
             table.tracks_use = True
 
@@ -159,7 +164,7 @@ class IdleEvictor(TableUser):
         with self._lock, self._flag:
             generation = table.generation[first : first + count]
             lived = None if table.on_host else generation > 0
-            scanned = self._call.sweep(table.address, first, count, before, ends, keys)
+            scanned = self._call.sweep(table.address, first, count, before, self.kept, ends, keys)
             if lived is not None:
                 table.reset_free_rows(first + np.flatnonzero(lived & (generation == 0)))
         evicted = int(ends[0])

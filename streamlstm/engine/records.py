@@ -47,6 +47,9 @@ class RecordBatch:
         Records in the batch.
     deleted : list of bytes
         Keys of streams that were forgotten before these records were taken.
+    absorbed : dict of bytes to bytes
+        Records of streams that are not in memory and go to the store as they are, before the
+        others. Replaced as a whole only.
     oldest : int64[1]
         The block, as a time of the state table, before which none of its streams was last used.
     """
@@ -54,13 +57,15 @@ class RecordBatch:
     def __init__(self, capacity: int, size: int) -> None:
         self.capacity, self.size, self.count = capacity, size, 0
         self.deleted: list[bytes] = []
+        self.absorbed: dict[bytes, bytes] = {}
         self.keys = lazy_zeros(capacity * MAX_ID_BYTES, np.uint8)
         self.ends = np.zeros(capacity + 1, np.int64)
         self.records = lazy_zeros(capacity * size, np.uint8)
         self.oldest = np.array([NEVER], np.int64)
 
-    def __iter__(self) -> Iterator[tuple[bytes, memoryview]]:
-        """Yield key and record of each stream; the record is a view into this buffer."""
+    def __iter__(self) -> Iterator[tuple[bytes, bytes | memoryview]]:
+        """Yield key and record of each stream; the record may be a view into this buffer."""
+        yield from self.absorbed.items()
         ends, size = self.ends[: self.count + 1].tolist(), self.size
         keys, records = self.keys[: ends[-1]].tobytes(), self.records.data
         at = 0
@@ -70,7 +75,7 @@ class RecordBatch:
 
     def clear(self) -> None:
         """Empty the batch."""
-        self.count, self.deleted = 0, []
+        self.count, self.deleted, self.absorbed = 0, [], {}
 
 
 def store_key(stream: StreamId) -> bytes:

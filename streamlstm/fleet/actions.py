@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, TypeAlias
 
-from .. import wire
+from .record import Record
 
 
 class Spawn(NamedTuple):
-    """Start the process of a worker."""
+    """Start the process of a worker, with its store in a folder."""
 
     worker: str
+    folder: str
+
+
+class Wait(NamedTuple):
+    """Call ``waited`` for a worker after some seconds: it ends again and again."""
+
+    worker: str
+    seconds: float
 
 
 class Stop(NamedTuple):
@@ -28,9 +36,21 @@ class Tell(NamedTuple):
 
 
 class Publish(NamedTuple):
-    """Store a table in place of the one before it, then tell it to all workers."""
+    """Store a record in place of the one before it, then tell its table to all workers."""
 
-    table: wire.FleetTable
+    record: Record
 
 
-Action: TypeAlias = Spawn | Stop | Tell | Publish
+class Remove(NamedTuple):
+    """Delete a folder: all that was in it is elsewhere."""
+
+    folder: str
+
+
+class Say(NamedTuple):
+    """Tell a person, in the log."""
+
+    text: str
+
+
+Action: TypeAlias = Spawn | Wait | Stop | Tell | Publish | Remove | Say

@@ -6,50 +6,27 @@ simulation does it in virtual time.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import wire
 from ..errors import BadValueError
-from .actions import Action, Publish, Spawn, Stop, Tell
-from .balance import next_move
+from .actions import Action, Say, Spawn, Stop, Tell, Wait
+from .balance import NARROW, WIDE, next_shift, weights
+from .inheritance import Inheritance
+from .members import Member, Stores
+from .moves import Moves
+from .ownership import Ownership
+from .record import Record
+from .restarts import STEADY_SECONDS, wait_before
 
 AT_ONCE = 32  # partitions of one move: few, so that each is away for a moment only
-
-
-class Phase(Enum):
-    """How far a move is."""
-
-    EXPECTED = "expected"  # the new owner has to answer `busy` first
-    LEAVING = "leaving"  # the former owner sends the rows
-    ARRIVED = "arrived"  # the new owner serves, and has not committed yet
-    KEPT = "kept"  # the former owner deletes what it had
-
-
-@dataclass
-class Move:
-    """Partitions on their way from one worker to another."""
-
-    number: int
-    partitions: list[int]
-    before: str
-    after: str
-    phase: Phase = Phase.EXPECTED
-
-
-@dataclass
-class Member:
-    """A worker as the coordinator knows it."""
-
-    name: str
-    where: wire.FleetWorker | None = None  # None: it has not said that it serves
-    leaves: bool = False  # its partitions go to the others, and then it ends
-    restarts: int = 0
-    pid: int = 0
-    starts: bool = False  # its process was started
+_NONE: Mapping[Any, Any] = MappingProxyType({})
 
 
 @dataclass
@@ -58,36 +35,72 @@ class Coordinator:
 
     Attributes
     ----------
-    table : FleetTable
-        As it was published last.
+    stores : Stores
+    owned : Ownership
     members : dict of str to Member
-    moves : dict of int to Move
+    moves : Moves
         Those under way.
+    weight : float64[PARTITIONS]
+        Of each partition (balance.py).
     """
 
-    table: wire.FleetTable = field(default_factory=wire.FleetTable.new)
+    stores: Stores = Stores.OWN
+    owned: Ownership = field(default_factory=Ownership)
     members: dict[str, Member] = field(default_factory=dict)
-    moves: dict[int, Move] = field(default_factory=dict)
-    _numbers: int = 0
+    weight: NDArray[np.float64] = field(default_factory=lambda: weights(np.zeros(wire.PARTITIONS)))
+    moves: Moves = field(init=False)
+    _heirs: Inheritance = field(init=False)
+    _levels: bool = True  # partitions move until workers have nearly as much each
 
-    def resume(self, table: wire.FleetTable) -> None:
-        """Go on from a table that was stored: its owners come back, with what they have."""
-        self.table = table
-        for worker in table.workers:
+    def __post_init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self.moves = Moves(self.owned)
+        self._heirs = Inheritance(self.stores, self.owned, self.moves)
+
+    def resume(self, record: Record, arrived: Mapping[str, Mapping[int, int]] = _NONE) -> None:
+        """Go on from a record that was stored: its owners come back, with what they have.
+
+        Parameters
+        ----------
+        record : Record
+        arrived : mapping of str to mapping of int to int
+            Of each worker, as for :meth:`.ownership.Ownership.are_at`.
+        """
+        self.owned = Ownership(record)
+        self._begin()
+        self.moves.resume(arrived)
+        for worker in record.table.workers:
             self.members[worker.name] = Member(worker.name)
+
+    @property
+    def table(self) -> wire.FleetTable:
+        """The table as it was published last."""
+        return self.owned.table
 
     @property
     def is_ready(self) -> bool:
         """True when every partition has an owner that serves."""
-        owned = not (self.table.owners == wire.NOBODY).any()
-        return owned and all(member.where is not None for member in self.members.values())
+        return not self.owned.of_nobody() and all(
+            member.where is not None for member in self.members.values()
+        )
+
+    @property
+    def is_settled(self) -> bool:
+        """True when nothing has to move, be copied, start or leave."""
+        leaving = any(member.leaves for member in self.members.values())
+        under_way = leaving or self.moves or self.owned.sources or self._levels
+        return self.is_ready and not under_way
 
     def status(self) -> dict[str, Any]:
         """Return the workers and what they have."""
-        counts = self._counts()
+        counts = self.owned.counts(self.members)
         return {
             "version": self.table.version,
-            "moving": sum(len(move.partitions) for move in self.moves.values()),
+            "settled": self.is_settled,
+            "moving": len(self.moves.partitions),
+            "copying": len(self.owned.sources),
             "workers": [
                 {
                     "name": member.name,
@@ -111,6 +124,7 @@ class Coordinator:
             raise BadValueError(f"workers: expected 1 or more, got {workers}")
         staying = [member for member in self.members.values() if not member.leaves]
         actions: list[Action] = []
+        self._levels = True
         for member in staying[workers:]:
             member.leaves = True
         for member in list(self.members.values()):
@@ -121,9 +135,8 @@ class Coordinator:
             name = self._new_name()
             self.members[name] = Member(name)
         for name, member in self.members.items():
-            if member.where is None and not member.starts:
-                member.starts = True
-                actions.append(Spawn(name))
+            if member.where is None and not (member.starts or member.waits):
+                actions.append(self._spawn(name))
         return actions + self._advance()
 
     def drain(self, name: str) -> list[Action]:
@@ -140,141 +153,184 @@ class Coordinator:
         if not 0 <= partition < wire.PARTITIONS:
             raise BadValueError(f"partition: expected 0 to {wire.PARTITIONS - 1}, got {partition}")
         owner = self.table.owner(partition)
-        if member.where is None or owner is None or self._is_moving([partition]):
-            raise BadValueError(f"partition {partition}: it is on its way, or its worker starts")
+        if owner is None or None in (member.where, self.members[owner.name].where):
+            raise BadValueError(f"partition {partition}: its worker starts; ask again")
+        if partition in self.owned.sources or partition in self.moves.partitions:
+            raise BadValueError(f"partition {partition}: it is on its way; ask again")
         if owner.name == name:
             return []
-        return self._begin([partition], owner.name, name)
+        return self.moves.begin([partition], owner.name, name)
 
-    # --- what workers say ---
+    def weigh(self, loads: NDArray[np.float64]) -> list[Action]:
+        """Note the observations a second of each partition; move some if workers differ much."""
+        self.weight = weights(loads)
+        return self._advance()
+
+    # --- what happens to workers ---
 
     def serves(self, where: wire.FleetWorker, pid: int) -> list[Action]:
         """Note that a worker serves."""
-        member = self._member(where.name)
-        member.where, member.pid = where, pid
-        actions = self._list_workers()
-        mine = self._partitions_of(where.name)
-        if mine:  # it has come back, with what its store has
-            actions.append(Tell(where.name, "own", (mine,)))
-        return actions + self._advance()
+        name, member = where.name, self._member(where.name)
+        member.where, member.pid, member.new, member.at_home = where, pid, False, True
+        self._levels = True
+        self.owned.list_workers(self._places(), self.members)
+        own = self._heirs.adopt(
+            name, self.owned.of(name)
+        )  # it has come back, with what its store has
+        return [self.owned.publish(), *self.moves.to_purge(name), *own, *self._advance()]
 
-    def died(self, name: str) -> list[Action]:
-        """Note that a worker's process has ended."""
+    def died(
+        self, name: str, lived: float = 0.0, arrived: Mapping[int, int] = _NONE
+    ) -> list[Action]:
+        """Note that a worker's process has ended.
+
+        Parameters
+        ----------
+        name : str
+        lived : float
+            For how many seconds it had served.
+        arrived : mapping of int to int
+            What it noted, as for :meth:`.ownership.Ownership.are_at`.
+        """
         member = self.members[name]
-        member.where = None
-        if member.leaves and not self._partitions_of(name):
-            del self.members[name]
-            return self._list_workers()
-        member.restarts += 1
-        return [Spawn(name), *self._list_workers()]
+        member.pid, member.starts, member.ends = 0, False, False
+        found = [*self._gone(member, arrived), *self._again(member, lived)]
+        return found + self._advance()
+
+    def lost(self, name: str, arrived: Mapping[int, int] = _NONE) -> list[Action]:
+        """Note that a worker may commit nothing any more, though its process may still be there.
+
+        Parameters
+        ----------
+        name, arrived
+            As for :meth:`died`, which comes when the process ends.
+        """
+        member = self.members.get(name)
+        if member is None or member.where is None:
+            return []
+        return self._gone(member, arrived) + self._advance()
+
+    def _gone(self, member: Member, arrived: Mapping[int, int]) -> list[Action]:
+        """Give what a worker had to those that serve."""
+        name, member.where, member.new = member.name, None, False
+        serving = self._serving()
+        tells, inherited = self.moves.died(name, arrived, bool(serving))
+        self._heirs.died(name)
+        if serving:
+            tells += self._heirs.inherit(name, inherited)
+            tells += self._heirs.retire(member, serving)
+        self.owned.list_workers(self._places(), self.members)
+        return [self.owned.publish(), *tells]
+
+    def waited(self, name: str) -> list[Action]:
+        """Note that the time of a :class:`Wait` is over."""
+        member = self.members.get(name)
+        if member is None or not member.waits:
+            return []
+        member.waits = False
+        return [self._spawn(name)]
 
     def said(self, message: wire.Control) -> list[Action]:
-        """Go on with the move that a worker speaks of."""
-        number, *rest = message.fields
-        move = self.moves.get(number)
-        if move is None:
-            return []
-        match message.name:
-            case "expecting":
-                return self._release(move)
-            case "records":
-                return [Tell(move.after, "records", (number, *rest))]
-            case "end":
-                return [Tell(move.after, "end", (number, *rest))]
-            case "arrived":
-                move.phase = Phase.ARRIVED
-            case "kept":
-                move.phase = Phase.KEPT
-                return [Tell(move.before, "kept", (number,))]
-            case "left":
-                del self.moves[number]
-                return self._advance()
-        return []
+        """Go on with what a worker speaks of."""
+        if message.name == "copied":
+            return [*self._heirs.copied(*message.fields), *self._advance()]
+        actions = self.moves.said(message)
+        return [self.owned.publish(), *self._advance()] if actions is None else actions
 
-    # --- moves ---
+    # --- a worker that has died ---
+
+    def _again(self, member: Member, lived: float) -> list[Action]:
+        """Start a worker again, now or later; not one that leaves and has nothing left."""
+        name = member.name
+        if member.leaves and not self.owned.of(name):
+            del self.members[name]
+            self.owned.list_workers(self._places(), self.members)
+            return [self.owned.publish()]
+        member.restarts += 1
+        member.quick = 1 if lived >= STEADY_SECONDS else member.quick + 1
+        wait = wait_before(member.quick)
+        if not wait:
+            return [self._spawn(name)]
+        member.waits = True
+        said = (
+            f"{name}: has ended {member.quick} times soon after its start, its own lines above say "
+            f"why; it is started again in {wait:g} s"
+        )
+        return [Say(said), Wait(name, wait)]
+
+    def _spawn(self, name: str) -> Action:
+        self.members[name].starts = True
+        return Spawn(name, self.owned.record.folder(name))
+
+    # --- sharing ---
 
     def _advance(self) -> list[Action]:
-        """Do what can be done now: first owners, the next move, workers that may end."""
-        ready = [member for member in self.members.values() if member.where is not None]
-        if len(ready) < len(self.members) or not ready:
+        """Do what can be done now: orphans, first owners, the next move, workers that may end."""
+        if not self._serving():
             return []
-        actions = self._first_owners([m.name for m in ready if not m.leaves])
+        actions = self._find_heirs()
+        if any(member.new for member in self.members.values()):
+            return actions  # soon there are more to share with
+        actions += self._first_owners()
         if not self.moves:
-            leaving = {member.name for member in ready if member.leaves}
-            found = next_move(self._counts(), leaving, AT_ONCE)
-            if found is not None:
-                before, after, count = found
-                actions += self._begin(self._partitions_of(before)[-count:], before, after)
-        for member in ready:
-            if member.leaves and not self._partitions_of(member.name) and not self.moves:
+            actions += self._next_move()
+        for member in list(self.members.values()):
+            if not member.leaves or self.owned.of(member.name) or self.moves.involve(member.name):
+                continue
+            if member.where is not None and not member.ends:
+                member.ends = True
                 actions.append(Stop(member.name))
+            elif member.waits:
+                del self.members[member.name]
         return actions
 
-    def _first_owners(self, names: list[str]) -> list[Action]:
-        """Give partitions that nobody has to these workers."""
-        free = np.flatnonzero(self.table.owners == wire.NOBODY)
-        if not len(free):
+    def _find_heirs(self) -> list[Action]:
+        """Give away partitions of workers that do not serve."""
+        tells: list[Action] = []
+        before, serving = self.table, self._serving()
+        for member in self.members.values():
+            if member.where is not None or not (mine := self.owned.of(member.name)):
+                continue
+            if not member.at_home:
+                tells += self._heirs.share(mine, serving)
+            elif member.waits:
+                tells += self._heirs.retire(member, serving)
+        return [self.owned.publish(), *tells] if self.table is not before else []
+
+    def _first_owners(self) -> list[Action]:
+        """Give partitions that nobody has to those that serve and stay."""
+        free = self.owned.of_nobody()
+        if not free:
             return []
-        owners, epochs = self.table.owners.copy(), self.table.epochs.copy()
+        names = self._serving()
         actions: list[Action] = []
         for name, mine in zip(names, np.array_split(free, len(names)), strict=True):
-            owners[mine], epochs[mine] = self._place(name), epochs[mine] + 1
+            self.owned.give(mine.tolist(), name)
             actions.append(Tell(name, "own", (mine.tolist(),)))
-        return [self._publish(owners=owners, epochs=epochs), *actions]
+        return [self.owned.publish(), *actions]
 
-    def _begin(self, partitions: list[int], before: str, after: str) -> list[Action]:
-        self._numbers += 1
-        move = Move(self._numbers, partitions, before, after)
-        self.moves[move.number] = move
-        return [Tell(after, "expect", (move.number, partitions))]
-
-    def _release(self, move: Move) -> list[Action]:
-        """Change the owner in the table, then tell the former one."""
-        move.phase = Phase.LEAVING
-        owners, epochs = self.table.owners.copy(), self.table.epochs.copy()
-        owners[move.partitions] = self._place(move.after)
-        epochs[move.partitions] += 1
-        published = self._publish(owners=owners, epochs=epochs)
-        fields = (move.number, move.partitions, self.table.to_value())
-        return [published, Tell(move.before, "release", fields)]
-
-    # --- the table ---
-
-    def _publish(self, **changes: Any) -> Publish:
-        self.table = self.table._replace(version=self.table.version + 1, **changes)
-        return Publish(self.table)
-
-    def _list_workers(self) -> list[Action]:
-        """Publish where the workers are; owners keep their places as long as they have some."""
-        before = self.table.workers
-        found = {worker.name: worker for worker in before}
-        for member in self.members.values():
-            if member.where is not None:
-                found[member.name] = member.where
-        owned = {before[place].name for place in set(self.table.owners.tolist()) - {wire.NOBODY}}
-        workers = tuple(w for w in found.values() if w.name in owned or w.name in self.members)
-        if workers == before:
+    def _next_move(self) -> list[Action]:
+        """Begin to move the next partitions, none of which is still copied to its owner."""
+        serving = [member for member in self.members.values() if member.where is not None]
+        leaving = {member.name for member in serving if member.leaves}
+        owned = {member.name: self.owned.of(member.name) for member in serving}
+        tolerance = NARROW if self._levels else WIDE
+        found = next_shift(owned, leaving, self.weight, tolerance, AT_ONCE)
+        self._levels = found is not None
+        if found is None:
             return []
-        places = {worker.name: place for place, worker in enumerate(workers)}
-        owners = self.table.owners.copy()
-        for place, worker in enumerate(before):
-            if worker.name in places:
-                owners[self.table.owners == place] = places[worker.name]
-        return [self._publish(workers=workers, owners=owners)]
+        able = [each for each in found.partitions if each not in self.owned.sources]
+        return self.moves.begin(able, found.before, found.after) if able else []
 
-    def _place(self, name: str) -> int:
-        return next(n for n, worker in enumerate(self.table.workers) if worker.name == name)
+    def _serving(self) -> list[str]:
+        """Return who serves: those that stay, or else those that leave."""
+        serving = [member for member in self.members.values() if member.where is not None]
+        staying = [member for member in serving if not member.leaves]
+        return [member.name for member in staying or serving]
 
-    def _partitions_of(self, name: str) -> list[int]:
-        places = [n for n, worker in enumerate(self.table.workers) if worker.name == name]
-        found: list[int] = np.flatnonzero(np.isin(self.table.owners, places)).tolist()
-        return found
-
-    def _counts(self) -> dict[str, int]:
-        return {name: len(self._partitions_of(name)) for name in self.members}
-
-    def _is_moving(self, partitions: list[int]) -> bool:
-        return any(set(partitions) & set(move.partitions) for move in self.moves.values())
+    def _places(self) -> dict[str, wire.FleetWorker]:
+        found = self.members.values()
+        return {each.name: each.where for each in found if each.where is not None}
 
     def _member(self, name: str) -> Member:
         if name not in self.members:

@@ -4,12 +4,61 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import EndpointError
-from ..files import replace_file
+from ..files import check_writable, replace_file
+
+
+def claim_file(path: Path) -> Path:
+    """Remove the file of a fleet that is gone; return the file to write, links resolved.
+
+    Raises
+    ------
+    EndpointError
+        If a fleet that runs has written it, or it cannot be written.
+    """
+    try:
+        target = check_writable(path)
+        found = read_fleet(target) if target.exists() else None
+    except OSError as error:
+        raise EndpointError(
+            f"--endpoints {path}: cannot be written: {error.strerror}; choose another place"
+        ) from None
+    except EndpointError:
+        raise EndpointError(
+            f"--endpoints {path}: exists and is not the file of a fleet; choose another one"
+        ) from None
+    if found is not None and _is_listening(found["fleet"]):
+        raise EndpointError(
+            f"--endpoints {path}: a fleet that runs has written it (process {found['pid']}); "
+            "change that one (streamlstm fleet scale), stop it, or give this one another file"
+        )
+    target.unlink(missing_ok=True)
+    return target
+
+
+def _is_listening(control: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(control.removeprefix("ipc://"))
+        except BlockingIOError:  # so many wait that nobody else fits in
+            return True
+        except OSError:
+            return False
+        return True
+
+
+def is_fleet(path: Path) -> bool:
+    """Tell whether a file is that of a fleet, and not of a single worker."""
+    try:
+        return "workers" in json.loads(path.read_text())
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def write_fleet(path: Path, control: str, status: Mapping[str, Any]) -> None:

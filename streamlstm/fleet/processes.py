@@ -13,6 +13,9 @@ from collections.abc import Callable, Sequence
 class Process:
     """The process of a worker, whose log lines are passed on with its name before them.
 
+    It ends with the thread that makes this object (serving/parent.py), so that must be one that
+    lives as long as the supervisor.
+
     Parameters
     ----------
     name : str
@@ -32,7 +35,10 @@ class Process:
     def __init__(self, name: str, arguments: Sequence[str], log: Callable[[str], None]) -> None:
         self._name, self._log = name, log
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "streamlstm", "serve", *arguments],
+            [
+                *(sys.executable, "-m", "streamlstm", "serve", *arguments),
+                *("--fleet-parent", str(os.getpid())),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -60,8 +66,17 @@ class Process:
             self._process.kill()
 
     def ended(self, seconds: float | None = None) -> int:
-        """Wait for its end, and close what belongs to it; return its status."""
-        status = self._process.wait(seconds)
+        """Wait for its end, and close what belongs to it; return its status.
+
+        Raises
+        ------
+        TimeoutError
+            If it has not ended within so many seconds.
+        """
+        try:
+            status = self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"{self._name} does not end") from None
         self._reader.join()
         assert self._process.stderr is not None
         self._process.stderr.close()

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
+import signal
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import zmq
 
 from .. import wire
-from ..errors import StreamLSTMError
+from ..errors import EndpointError, StoreError, StreamLSTMError
+from ..serving.load import Load
+from ..serving.stores.store import FencedError
 from ..serving.wakeup import Wakeup
-from .actions import Action, Publish, Spawn, Stop, Tell
+from . import capacity
+from .actions import Action, Publish, Remove, Say, Spawn, Stop, Tell, Wait
 from .coordinator import Coordinator
 from .endpoints import write_fleet
+from .loads import Loads
 from .processes import Process
-from .table_file import TableFile
+from .record import Record
+from .sockets import WorkerSockets
+from .storage import Storage
 
-_LOG = logging.getLogger(__name__)
-
+TICK_SECONDS = 1.0  # between two looks at how much the workers have and do
+WEIGH_TICKS = 5  # after so many of them partitions may move for the load
+ENDED_WELL = (0, -signal.SIGTERM)  # stopped, or before it had begun
+RETRY_SECONDS = 0.3  # between two attempts while the store fails
 STOP_SECONDS = 12.0  # in which a worker commits and ends, else it is killed
 
 
@@ -31,34 +41,50 @@ class Supervisor:
 
     Parameters
     ----------
+    model : Path or None
+        The model's file: the workers get a copy of it, so that one which is started later serves
+        the same model, whatever the file is then. None: ``arguments`` name it.
     arguments : sequence of str
-        Of ``streamlstm serve`` for every worker: the model and options.
-    folder : Path or None
-        Where the table is kept, and each worker's store; None: all is in memory only.
+        Of ``streamlstm serve`` for every worker.
+    storage : Storage
+        Where the record and the streams are; closed with the supervisor.
+    streams : int
+        That the workers together may have in memory.
     endpoints : Path or None
         The file in which clients find the fleet, written when it is ready.
     log : callable
-        Gets each line of the workers' logs.
+        Gets each line of the workers' logs, and what the fleet itself says.
+    sockets : WorkerSockets
+        Where each worker binds.
+
+    Raises
+    ------
+    StoreError
+        If the folder is used by another fleet, or what it needs is not there.
     """
 
     def __init__(
         self,
+        model: Path | None,
         arguments: Sequence[str],
-        folder: Path | None,
+        storage: Storage,
+        streams: int,
         endpoints: Path | None,
         log: Callable[[str], None],
+        sockets: WorkerSockets,
     ) -> None:
-        self._arguments, self._folder, self._endpoints, self._log = (
-            list(arguments),
-            folder,
-            endpoints,
-            log,
-        )
-        self._file = None if folder is None else TableFile(folder)
-        self._coordinator = Coordinator()
-        if self._file is not None:
-            self._coordinator.resume(self._file.read())
+        self._sockets = sockets
+        self._arguments, self._endpoints, self._log = list(arguments), endpoints, log
+        self._storage, self._coordinator = storage, Coordinator(storage.stores)
+        self._undone: deque[Callable[[], object]] = deque()  # as the store has failed
+        self._retry_at = 0.0
+        self._loads = Loads()
+        self._resume()
         self._private = Path(tempfile.mkdtemp(prefix="streamlstm-fleet-"))
+        if model is not None:
+            copy = self._private / "model.safetensors"
+            shutil.copyfile(model, copy)
+            self._arguments.insert(0, str(copy))
         self.control = f"ipc://{self._private}/control"
         self._context = zmq.Context()
         self._socket: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
@@ -67,12 +93,42 @@ class Supervisor:
         self._socket.set(zmq.ROUTER_HANDOVER, 1)
         self._socket.bind(self.control)
         self._wakeup = Wakeup()
+        storage.on_change = self._wakeup.nudge
         self._processes: dict[str, Process] = {}
+        self._serving: dict[str, float] = {}  # since when
+        self._waiting: dict[str, float] = {}  # workers to be started again, and when
+        self._streams = streams
+        self._failed: str | None = None  # a worker that could not start
+        self._ticks, self._next_tick = 0, time.monotonic() + TICK_SECONDS
         self._stopping = False
         self.ready = False
 
-    def run(self, workers: int, on_ready: Callable[[], object]) -> None:
-        """Serve with so many workers until a signal comes."""
+    def _resume(self) -> None:
+        """Go on with what is stored."""
+        try:
+            record = self._storage.read()
+            names = [worker.name for worker in record.table.workers]
+            arrived = {name: self._storage.arrived(record.folder(name)) for name in names}
+        except StoreError:
+            self._storage.close()
+            raise
+        self._coordinator.resume(record, arrived)
+
+    def run(self, workers: int, on_ready: Callable[[], object]) -> bool:
+        """Serve with so many workers until a signal comes, then stop them.
+
+        The workers end with the thread that calls this.
+
+        Returns
+        -------
+        bool
+            Whether every worker ended well, and has lost nothing.
+
+        Raises
+        ------
+        EndpointError
+            If a worker cannot start; the log says why.
+        """
         with self._wakeup.on_signals():
             self._do(self._coordinator.scale(workers))
             while not self._stopping:
@@ -81,6 +137,13 @@ class Supervisor:
                     self.ready = True
                     self._write_endpoints()
                     on_ready()
+            ended_well = self._stop_workers()
+        if self._failed is not None:
+            raise EndpointError(
+                f"{self._failed} could not start, so the fleet has not started; its last lines "
+                "above say why"
+            )
+        return ended_well
 
     def _turn(self) -> None:
         poller = zmq.Poller()
@@ -89,13 +152,41 @@ class Supervisor:
         ends = {process.descriptor: name for name, process in self._processes.items()}
         for descriptor in ends:
             poller.register(descriptor, zmq.POLLIN)
-        for source, _ in poller.poll():
+        due = [self._next_tick, *self._waiting.values()]
+        due += [self._retry_at] if self._undone else []
+        left = max(min(due) - time.monotonic(), 0)
+        for source, _ in poller.poll(int(1000 * left) + 1):
             if source is self._socket:
                 self._receive()
             elif source == self._wakeup.fileno():
                 self._stopping |= self._wakeup.heard()
             else:
                 self._ended(ends[source])
+        for worker in self._storage.lost():
+            self._log(f"{worker}: cannot renew its lease; others get its partitions")
+            self._later(partial(self._lost, worker))
+        now = time.monotonic()
+        if now >= self._retry_at:
+            self._go_on()
+        for worker in [worker for worker, due in self._waiting.items() if due <= now]:
+            del self._waiting[worker]
+            self._do(self._coordinator.waited(worker))
+        if now >= self._next_tick:
+            self._tick()
+
+    def _tick(self) -> None:
+        """Follow what the workers have and do; once a second."""
+        self._next_tick = time.monotonic() + TICK_SECONDS
+        self._ticks += 1
+        self._loads.smooth()
+        self._limit()
+        if self.ready and self._ticks % WEIGH_TICKS == 0:
+            self._do(self._coordinator.weigh(self._loads.partitions))
+
+    def _limit(self) -> None:
+        """Tell each worker how many streams it may have in memory."""
+        for worker, slots in capacity.limits(self._streams, self._loads.streams()).items():
+            self._tell(worker, wire.encode_control("limit", slots))
 
     def _receive(self) -> None:
         """Take all that came, and answer it."""
@@ -107,11 +198,20 @@ class Supervisor:
             message = wire.decode_control(frame)
             if message.name == "ask":
                 self._answer(sender, *message.fields)
+            elif message.name == "load":
+                name, *fields = message.fields
+                self._loads.heard(name, Load.from_fields(fields), time.monotonic())
             elif message.name == "hello":
-                name, pid, *where = message.fields
-                self._do(self._coordinator.serves(wire.FleetWorker(name, *where), pid))
+                name, pid, router, pull, xpub, *_ = message.fields
+                self._hello(wire.FleetWorker(name, router, pull, xpub), pid)
             else:
                 self._do(self._coordinator.said(message))
+
+    def _hello(self, where: wire.FleetWorker, pid: int) -> None:
+        process = self._processes.get(where.name)
+        if process is not None and process.pid == pid:  # else it has ended since
+            self._serving[where.name] = time.monotonic()
+            self._do(self._coordinator.serves(where, pid))
 
     def _answer(self, sender: bytes, question: str, *fields: Any) -> None:
         """Do what a person asks for; reply with what is so now, or with an error."""
@@ -130,31 +230,64 @@ class Supervisor:
         self._socket.send_multipart([sender, reply])
 
     def status(self) -> dict[str, Any]:
-        """Return the workers and what they have."""
-        return self._coordinator.status()
+        """Return the workers, what they have and what they do."""
+        found, now = self._coordinator.status(), time.monotonic()
+        for worker in found["workers"]:
+            worker |= self._loads.of(worker["name"], now)
+        return found
 
     # --- actions ---
 
     def _do(self, actions: Sequence[Action]) -> None:
         for action in actions:
-            match action:
-                case Spawn(worker):
-                    self._spawn(worker)
-                case Stop(worker):
+            self._later(partial(self._execute, action))
+
+    def _later(self, work: Callable[[], object]) -> None:
+        """Do something that may need the store, after all that could not be done before."""
+        self._undone.append(work)
+        if len(self._undone) == 1:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Do what has still to be done, as far as the store works."""
+        while self._undone:
+            try:
+                self._undone[0]()
+            except FencedError:
+                raise
+            except StoreError as error:
+                if not self._retry_at:
+                    self._log(f"{error} The fleet changes nothing until it works; it tries again.")
+                self._retry_at = time.monotonic() + RETRY_SECONDS
+                return
+            self._undone.popleft()
+        self._retry_at = 0.0
+
+    def _execute(self, action: Action) -> None:
+        match action:
+            case Spawn(worker, folder):
+                self._spawn(worker, folder)
+            case Wait(worker, seconds):
+                self._waiting[worker] = time.monotonic() + seconds
+            case Stop(worker):
+                if worker in self._processes:
                     self._processes[worker].stop()
-                case Tell(worker, name, fields):
-                    self._tell(worker, wire.encode_control(name, *fields))
-                case Publish(table):
-                    self._publish(table)
+            case Tell(worker, name, fields):
+                self._tell(worker, wire.encode_control(name, *fields))
+            case Publish(record):
+                self._publish(record)
+            case Remove(folder):
+                self._storage.remove(folder)
+            case Say(text):
+                self._log(text)
 
     def _tell(self, worker: str, frame: bytes) -> None:
         self._socket.send_multipart([worker.encode(), frame])
 
-    def _publish(self, table: wire.FleetTable) -> None:
-        if self._file is not None:
-            self._file.write(table)
-        frame = wire.encode_control("table", table.to_value())
-        for worker in table.workers:
+    def _publish(self, record: Record) -> None:
+        self._storage.write(record)
+        frame = wire.encode_control("table", record.table.to_value())
+        for worker in record.table.workers:
             if worker.name in self._processes:
                 self._tell(worker.name, frame)
         if self.ready:
@@ -162,36 +295,68 @@ class Supervisor:
 
     def _write_endpoints(self) -> None:
         if self._endpoints is not None:
-            write_fleet(self._endpoints, self.control, self.status())
+            write_fleet(self._endpoints, self.control, self._coordinator.status())
 
-    def _spawn(self, worker: str) -> None:
+    def _spawn(self, worker: str, folder: str) -> None:
         options = ["--fleet", self.control, "--fleet-name", worker]
-        if self._folder is not None:
-            options += ["--store", f"lmdb:{self._folder / f'worker-{worker}'}"]
+        options += [f"--{name}={where}" for name, where in self._sockets.of(worker).items()]
+        options += ["--capacity", str(capacity.slots_of(self._streams))]
+        options += self._storage.options(folder)
         self._processes[worker] = Process(worker, [*self._arguments, *options], self._log)
 
     def _ended(self, worker: str) -> None:
         """Note that the process of a worker has ended."""
         status = self._processes.pop(worker).ended()
         self._log(f"{worker}: ended with status {status}")
-        self._do(self._coordinator.died(worker))
+        self._loads.forget(worker)
+        if not self.ready and status not in ENDED_WELL:
+            self._failed, self._stopping = worker, True
+            return
+        self._limit()  # what it had is free for those who take it over
+        lived = time.monotonic() - since if (since := self._serving.pop(worker, None)) else 0.0
+        self._later(partial(self._died, worker, lived))
 
-    def close(self) -> None:
-        """End all workers, and wait for them."""
+    def _died(self, worker: str, lived: float) -> None:
+        """Give what a worker had to others, which then read all that it has committed."""
+        self._storage.ended(worker)
+        arrived = self._storage.arrived(self._coordinator.owned.record.folder(worker))
+        self._do(self._coordinator.died(worker, lived, arrived))
+
+    def _lost(self, worker: str) -> None:
+        """Give what a worker had to others, though its process may go on."""
+        arrived = self._storage.arrived(self._coordinator.owned.record.folder(worker))
+        self._do(self._coordinator.lost(worker, arrived))
+
+    def _stop_workers(self) -> bool:
+        """End all workers, and wait for them; return whether each ended well."""
         for process in self._processes.values():
             process.stop()
-        deadline = time.monotonic() + STOP_SECONDS
-        for process in self._processes.values():
+        deadline, ended_well = time.monotonic() + STOP_SECONDS, True
+        for worker, process in self._processes.items():
             try:
-                process.ended(max(deadline - time.monotonic(), 0.01))
+                status = process.ended(max(deadline - time.monotonic(), 0.01))
             except TimeoutError:
                 process.kill()
-                process.ended()
+                status = process.ended()
+            if status not in ENDED_WELL:
+                self._log(f"{worker}: ended with status {status}")
+                ended_well = False
+        self._processes.clear()
+        return ended_well
+
+    def __enter__(self) -> Supervisor:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all workers that are left, and free what belongs to the fleet."""
+        self._stop_workers()
         self._socket.close()
         self._context.term()
         self._wakeup.close()
         shutil.rmtree(self._private, ignore_errors=True)
-        if self._file is not None:
-            self._file.close()
+        self._storage.close()
         if self._endpoints is not None:
             self._endpoints.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """The file in which a fleet on one machine keeps its table, and the lock that makes it alone.
 
-Beside it each worker has a store of its own, in the folder ``worker-NAME``.
+Beside it each worker has a store of its own, in the folder ``worker-NAME.GENERATION``.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import json
 import os
 from pathlib import Path
 
-from .. import wire
 from ..errors import ProtocolError, StoreError
 from ..files import replace_file
+from .record import Record
 
 
 class TableFile:
@@ -43,27 +43,27 @@ class TableFile:
             ) from None
         self._path = folder / "table.json"
 
-    def read(self) -> wire.FleetTable:
-        """Return the table that was written last; an empty one if there is none."""
+    def read(self) -> Record:
+        """Return the record that was written last; an empty one if there is none."""
         if not self._path.exists():
-            return wire.FleetTable.new()
+            return Record.new()
         try:
             value = json.loads(self._path.read_text())
             for column in ("owners", "epochs"):
                 value[column] = base64.b64decode(value[column])
-            return wire.FleetTable.from_value(value)
+            return Record.from_value(value)
         except (ValueError, KeyError, TypeError, ProtocolError) as error:
             raise StoreError(
                 f"{self._path}: expected the table of a fleet ({error}); restore it from a backup, "
                 "or choose another folder."
             ) from None
 
-    def write(self, table: wire.FleetTable) -> None:
-        """Replace the table."""
-        value = table.to_value()
+    def write(self, record: Record) -> None:
+        """Replace the record."""
+        value = record.to_value()
         for column in ("owners", "epochs"):
             value[column] = base64.b64encode(value[column]).decode()
-        replace_file(self._path, json.dumps(value).encode())
+        replace_file(self._path, json.dumps(value).encode(), durable=True)
 
     def close(self) -> None:
         """Let another fleet use the folder."""

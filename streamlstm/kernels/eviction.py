@@ -7,7 +7,7 @@ stream has been idle. A dirty slot (dirty.py) is never freed.
 import numpy as np
 from numba import int64, types, uint8, uint64
 
-from . import id_index
+from . import id_index, partition
 from .cache import internal, kernel
 from .dirty import write_key
 from .id_index import BLOCK_SHIFT, IS_DIRTY, META, column_of, generation_of, set_column
@@ -22,6 +22,11 @@ def _is_evictable(head, slot, before):
     if meta & IS_DIRTY != _ZERO or generation_of(head, slot, 0) == _ZERO:
         return False
     return meta >> BLOCK_SHIFT < uint64(before)
+
+
+@internal
+def _is_kept(head, slot, kept):
+    return kept.shape[0] > 0 and kept[partition.of_slot(head, slot)] != 0
 
 
 @kernel(no_cfunc_wrapper=True)
@@ -71,7 +76,7 @@ def last_used(address, first, stride, before, found):
 
 
 @kernel(no_cfunc_wrapper=True)
-def sweep(address, first, count, before, ends, keys):
+def sweep(address, first, count, before, kept, ends, keys):
     """Free clean slots that were last used before a block.
 
     Parameters
@@ -82,6 +87,8 @@ def sweep(address, first, count, before, ends, keys):
         The slots to examine.
     before : int64
         The block.
+    kept : uint8[PARTITIONS] or uint8[0]
+        1 for partitions whose streams are not to be freed; none if the array is empty.
     ends : int64[N + 1]
         N is how many to free at most; ``ends[0]`` is set to how many were freed, the others to the
         ends of their keys.
@@ -98,7 +105,7 @@ def sweep(address, first, count, before, ends, keys):
     stop = min(first + count, head[id_index.USED])
     slot = first
     while slot < stop and freed < ends.shape[0] - 1:
-        if _is_evictable(head, slot, before):
+        if _is_evictable(head, slot, before) and not _is_kept(head, slot, kept):
             if keys.shape[0] > 0:
                 at += write_key(head, slot, keys.ctypes.data + at)
             id_index.free_slot(head, slot)
@@ -109,11 +116,11 @@ def sweep(address, first, count, before, ends, keys):
     return slot - first
 
 
-_numbers = types.Array(int64, 1, "C")
+_numbers, _bytes = types.Array(int64, 1, "C"), types.Array(uint8, 1, "C")
 
 # Every entry point, and the one signature that it is compiled for.
 SIGNATURES = {
     touch: (int64, _numbers),
     last_used: (int64, int64, int64, int64, _numbers),
-    sweep: (int64, int64, int64, int64, _numbers, types.Array(uint8, 1, "C")),
+    sweep: (int64, int64, int64, int64, _bytes, _numbers, _bytes),
 }

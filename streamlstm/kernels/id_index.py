@@ -38,7 +38,7 @@ from .pointers import bits_of, byte_at, column_access, copy_bytes
     ROWS,
     INITIAL,
     MASK,  # places in the index, less one
-    CAPACITY,  # slots
+    CAPACITY,  # slots that may be taken; there may be more
     ROW_SIZE,
     TEXT_SIZE,
     TEXT_USED,  # bytes of texts in use, by live or dead ids
@@ -305,7 +305,7 @@ def claim_integer(head, value):
     slot = find_integer(head, value)
     if slot >= 0:
         return slot
-    if head[LIVE] == head[CAPACITY]:
+    if head[LIVE] >= head[CAPACITY]:
         return FULL
     if not has_room(head, int64(1), int64(0)):
         return NEEDS_ROOM
@@ -318,7 +318,7 @@ def claim_text_at(head, address, length):
     slot = find_text_at(head, address, length)
     if slot >= 0:
         return slot
-    if head[LIVE] == head[CAPACITY]:
+    if head[LIVE] >= head[CAPACITY]:
         return FULL
     if not has_room(head, int64(1), length):
         return NEEDS_ROOM

@@ -54,7 +54,7 @@ def text_partitions(text, ends, found):
 
 
 @internal
-def _of_slot(head, slot):
+def of_slot(head, slot):
     """Return the partition of the stream that lives in a slot."""
     length, key = id_index.length_of(head, slot), column_of(head, slot, KEY)
     if length == 0:
@@ -76,8 +76,8 @@ def slots_in(address, wanted, first, stop, found):
         1 for each of these partitions.
     first, stop : int64
         Slots to look at.
-    found : int64[stop - first]
-        Their slots.
+    found : int64[N]
+        Their slots, no more than N.
 
     Returns
     -------
@@ -86,7 +86,9 @@ def slots_in(address, wanted, first, stop, found):
     """
     head, count = int64s_at(address, id_index.HEAD), 0
     for slot in range(first, stop):
-        if generation_of(head, slot, 0) != np.uint64(0) and wanted[_of_slot(head, slot)] != 0:
+        if count == found.shape[0]:
+            break
+        if generation_of(head, slot, 0) != np.uint64(0) and wanted[of_slot(head, slot)] != 0:
             found[count] = slot
             count += 1
     return count

@@ -121,6 +121,7 @@ class BatchStepper:
                     continue
                 self._counters.errors[error.code] += here.count(False) - 1
                 message = select_rows(cast(wire.Steps, message), here)
+            partitions.count(streams_of(message))
             mine.append((position, message))
         return mine
 

@@ -16,6 +16,9 @@ from collections import deque
 from collections.abc import Sequence
 from math import inf
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..engine.engine import Engine
 from ..engine.idle_evictor import IdleEvictor
 from ..engine.ids import StreamId
@@ -89,6 +92,10 @@ class Eviction:
     def recoverable(self) -> bool:
         """True if an evicted stream can be restored."""
         return self._checkpointer is not None
+
+    def keep(self, partitions: NDArray[np.uint8]) -> None:
+        """Evict no streams of some partitions, which are 1 here; an empty array is for none."""
+        self._idle.kept = partitions
 
     # --- between turns of the loop ---
 

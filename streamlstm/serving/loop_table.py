@@ -22,7 +22,7 @@ from .counters import Counters
 from .extras import model_extras
 from .libzmq import libzmq
 from .native import layout
-from .partitions import ARRIVING, MOVED, Partitions
+from .partitions import ARRIVING, MOVED, SUSPENDED, Partitions
 from .queue_limits import QueueLimits
 from .sockets import Sockets
 
@@ -91,6 +91,8 @@ class LoopTable:
         self._alive: list[Any] = [sockets]
         self._of_model: list[Any] = []
         self._of_extras: list[Any] = []
+        self._of_busy: dict[bool, list[int]] = {}
+        self._suspended: bool | None = None
         self._sizes = (0, 0, 0, False)
         self._libzmq = libzmq()
         self.fields = fields = np.zeros(layout.LOOP, np.int64)
@@ -261,7 +263,18 @@ class LoopTable:
         fields[layout.STATES] = self._keep(partitions.states)
         fields[layout.OWNERS] = self._keep(partitions.owners)
         self._put_words("moved", MOVED, layout.MOVED_WORDS, layout.MOVED_SIZE)
-        self._put_words("busy", ARRIVING, layout.ARRIVING_WORDS, layout.ARRIVING_SIZE)
+        places = layout.ARRIVING_WORDS, layout.ARRIVING_SIZE
+        for suspended, sentence in enumerate((ARRIVING, SUSPENDED)):
+            self._put_words("busy", sentence, *places)
+            self._of_busy[bool(suspended)] = [int(fields[place]) for place in places]
+        self.say_busy(False)
+
+    def say_busy(self, suspended: bool) -> None:
+        """Choose why a partition is answered busy: it is on its way, or nothing may be answered."""
+        if suspended is not self._suspended:
+            self._suspended = suspended
+            places = [layout.ARRIVING_WORDS, layout.ARRIVING_SIZE]
+            self.fields[places] = self._of_busy[suspended]
 
     def _put_words(self, code: str, sentence: str, place: int, size: int) -> None:
         """Put the code and the sentence of a reply into the table."""

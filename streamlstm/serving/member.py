@@ -1,46 +1,34 @@
 """A worker's part in a fleet: does what its supervisor says, between two turns of the loop.
 
-A partition moves so (A has it, B gets it; docs/fleet.md): ``expect`` at B, which answers ``busy``
-for it from then on; ``release`` at A, which answers ``moved``, and sends the rows in pieces, to B
-through the supervisor; with the last piece B serves. When B has committed what came, A deletes it.
+A partition moves so (A has it, B gets it; docs/fleet.md): ``look`` at A, which notes what is in
+its store only; ``expect`` at B, which answers ``busy`` for it from then on; ``release`` at A, which
+answers ``moved``, and sends the rows in pieces, to B through the supervisor; with the last piece B
+serves. When B has committed what came, A deletes it. If B dies before, A is told to ``stay``.
 """
 
 from __future__ import annotations
 
-import logging
 import os
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import wire
-from ..engine.hand_over import HandOver
-from ..engine.records import stream_from_key
+from ..engine.engine import Engine
+from .adoptions import Adoptions
+from .arrivals import Arrivals
+from .commits import HeldCommits
 from .control_link import ControlLink
+from .departure import Departure, Stage
+from .eviction import Eviction
 from .native import layout
 from .partitions import Partitions
+from .stores.adopted import wanted
 from .stores.checkpointer import Checkpointer
 
-_LOG = logging.getLogger(__name__)
-
-SCANNED = 16_384  # slots that are looked at in one turn,
-PIECE = 256  # and streams that are sent, put in or deleted: some 0.3 ms
 YIELD_SECONDS = 0.001  # for which the loop runs between two pieces
-
-
-class Departure:
-    """Partitions on their way out: which streams were sent, and which are to be deleted."""
-
-    def __init__(self, partitions: list[int]) -> None:
-        self.wanted: NDArray[np.uint8] = np.zeros(wire.PARTITIONS, np.uint8)
-        self.wanted[partitions] = 1
-        self.scanned = self.sent = 0
-        self.slots: NDArray[np.int64] = np.empty(0, np.int64)
-        self.keys: list[bytes] = []
-        self.kept = False
+_NONE = np.zeros(0, np.uint8)
 
 
 class Member:
@@ -48,42 +36,74 @@ class Member:
 
     Parameters
     ----------
-    streams : HandOver
+    engine : Engine
     partitions : Partitions
     checkpointer : Checkpointer or None
+    commits : HeldCommits or None
+    eviction : Eviction or None
     link : ControlLink
         To the supervisor.
     name : str
         This worker's.
+    nudge : callable
+        Ends a wait of the loop; called from another thread.
     """
 
     def __init__(
         self,
-        streams: HandOver,
+        engine: Engine,
         partitions: Partitions,
         checkpointer: Checkpointer | None,
+        commits: HeldCommits | None,
+        eviction: Eviction | None,
         link: ControlLink,
         name: str,
+        nudge: Callable[[], object],
     ) -> None:
-        self._streams, self._partitions, self._checkpointer = streams, partitions, checkpointer
-        self._link, self._name = link, name
+        self._streams = streams = engine.hand_over()
+        self._partitions, self._checkpointer = partitions, checkpointer
+        self._link, self._name, self._eviction = link, name, eviction
+        folder = None if checkpointer is None else checkpointer.folder
+        self._arrivals = Arrivals(partitions, streams, checkpointer, commits, folder, nudge)
+        self._adoptions: Adoptions | None = None
+        if checkpointer is not None and folder is not None:
+            self._adoptions = Adoptions(
+                partitions, streams, checkpointer, folder, lambda: engine.model
+            )
+        self._shared = None if checkpointer is None else checkpointer.shared
+        if self._shared is not None:
+            streams.deletes = False
+            partitions.on_return = self._write_again
+            assert checkpointer is not None
+            checkpointer.stored.are_own = partitions.are_here
         self._departures: dict[int, Departure] = {}
-        self._arrivals: dict[int, list[int]] = {}
-        self._unkept: deque[tuple[int, int]] = deque()  # moves, and the commits that they wait for
+        self._deleted: dict[int, int] = {}  # moves, and the commits after which all has left
         self._commands: dict[str, Callable[..., None]] = {
             "table": self._follow,
             "own": self._own,
+            "adopt": self._adopt,
+            "settled": self._settled,
+            "look": self._look,
+            "purge": self._purge,
             "expect": self._expect,
+            "drop": self._drop,
+            "abandon": self._abandon,
             "release": self._release,
+            "stay": self._stay,
             "records": self._records,
             "end": self._end,
             "kept": self._kept,
+            "limit": streams.set_limit,
         }
 
-    def introduce(self, endpoints: Mapping[str, str]) -> None:
-        """Tell the supervisor that this worker serves."""
+    def also(self, commands: Mapping[str, Callable[..., None]]) -> None:
+        """Execute these commands too, by name."""
+        self._commands |= commands
+
+    def introduce(self, endpoints: Mapping[str, str], about: Sequence[str] = ()) -> None:
+        """Tell the supervisor that this worker serves, and what else it should know."""
         where = [endpoints[name] for name in ("router", "pull", "xpub")]
-        self._tell("hello", self._name, os.getpid(), *where)
+        self._tell("hello", self._name, os.getpid(), *where, *about)
 
     def turn(self) -> float:
         """Execute what came and go on with what is under way; return when to call this again."""
@@ -91,81 +111,149 @@ class Member:
             name, fields = wire.decode_control(frame)
             self._commands[name](*fields)
         busy = self._advance()
-        self._tell_kept()
         if self._link.looked():
             return 0.0
         return YIELD_SECONDS if busy else 1.0
 
+    def report(self, fields: list[Any]) -> None:
+        """Tell how much this worker has and does, the fields of a report (load.py)."""
+        self._tell("load", self._name, *fields)
+
+    def tell_reload(self, number: int, how_far: str, value: Any) -> None:
+        """Tell how far a reload is (fleet_reload.py)."""
+        self._tell("reload", self._name, number, how_far, value)
+
     def _tell(self, name: str, *fields: Any) -> None:
         self._link.send(wire.encode_control(name, *fields))
 
-    # --- commands ---
+    # --- commands: what is here ---
 
     def _follow(self, table: Any) -> None:
         self._partitions.follow(wire.FleetTable.from_value(table))
 
     def _own(self, partitions: list[int]) -> None:
         self._partitions.set(partitions, layout.HERE)
+        self._partitions.unsettled[partitions] = False
+
+    def _adopt(self, number: int, partitions: list[int], folders: list[str]) -> None:
+        assert self._adoptions is not None
+        self._adoptions.begin(number, partitions, folders)
+
+    def _settled(self, number: int) -> None:
+        assert self._adoptions is not None
+        self._adoptions.settle(number)
+
+    # --- commands: what comes ---
 
     def _expect(self, move: int, partitions: list[int]) -> None:
-        self._arrivals[move] = partitions
-        self._partitions.set(partitions, layout.ARRIVING)
+        self._arrivals.expect(move, partitions)
         self._tell("expecting", move)
+
+    def _records(self, _: int, keys: list[bytes], records: bytes) -> None:
+        self._arrivals.put(keys, records)
+
+    def _end(self, move: int, count: int) -> None:
+        self._arrivals.end(move)
+        self._tell("arrived", move, count)
+
+    def _abandon(self, move: int) -> None:
+        self._arrivals.abandon(move)
+
+    # --- commands: what leaves ---
+
+    def _look(self, move: int, partitions: list[int]) -> None:
+        self._depart(move, partitions, purges=False)
+
+    def _purge(self, move: int, partitions: list[int]) -> None:
+        self._depart(move, partitions, purges=True)
+
+    def _depart(self, move: int, partitions: list[int], purges: bool) -> None:
+        stored = None
+        if self._checkpointer is not None and self._shared is None:
+            stored = self._checkpointer.stored  # a shared one keeps what it has
+        self._departures[move] = Departure(self._streams, stored, partitions, purges)
+        self._keep()
 
     def _release(self, move: int, partitions: list[int], table: Any) -> None:
         self._follow(table)
         self._partitions.set(partitions, layout.ELSEWHERE)
-        self._departures[move] = Departure(partitions)
+        self._departures[move].release()
 
-    def _records(self, _: int, keys: list[bytes], records: bytes) -> None:
-        self._streams.put([stream_from_key(key) for key in keys], records)
+    def _stay(self, move: int) -> None:
+        self._partitions.set(self._departures[move].partitions, layout.HERE)
+        self._drop(move)
 
-    def _end(self, move: int, count: int) -> None:
-        self._partitions.set(self._arrivals.pop(move), layout.HERE)
-        self._tell("arrived", move, count)
-        ticket = 0 if self._checkpointer is None else self._checkpointer.ticket()
-        self._unkept.append((move, ticket))
+    def _drop(self, move: int) -> None:
+        """End a move before anything has left, on either side."""
+        self._arrivals.cancel(move)
+        if self._departures.pop(move, None) is not None:
+            self._keep()
 
     def _kept(self, move: int) -> None:
-        self._departures[move].kept = True
+        departure = self._departures[move]
+        departure.delete()
+        self._partitions.left(departure.partitions)
+
+    def _write_again(self, partitions: Sequence[int]) -> None:
+        """Commit all of partitions that had left already: the other worker may have begun to."""
+        assert self._checkpointer is not None
+        assert self._shared is not None
+        self._streams.mark_changed(wanted(partitions))
+        self._shared.return_with(partitions, self._checkpointer.ticket())
+
+    def _keep(self) -> None:
+        """Let eviction leave streams alone that are about to leave."""
+        if self._eviction is not None:
+            leaving = [departure.wanted for departure in self._departures.values()]
+            self._eviction.keep(np.bitwise_or.reduce(leaving) if leaving else _NONE)
 
     # --- what is under way ---
 
     def _advance(self) -> bool:
-        """Go on with each departure, a piece; tell whether any is under way."""
+        """Go on with all that is under way, a piece; tell whether there is more to do soon."""
         for move, departure in list(self._departures.items()):
-            if departure.scanned >= 0:
-                self._send_piece(move, departure)
-            elif departure.kept:
-                self._delete_piece(move, departure)
-        return any(each.scanned >= 0 or each.kept for each in self._departures.values())
+            self._depart_piece(move, departure)
+        for move in self._arrivals.advance():
+            self._tell("kept", move)
+        if self._adoptions is not None:
+            for number in self._adoptions.advance():
+                self._tell("copied", number)
+        self._tell_left()
+        copying = self._adoptions is not None and self._adoptions.are_active
+        return copying or any(each.is_active for each in self._departures.values())
 
-    def _send_piece(self, move: int, departure: Departure) -> None:
-        if not len(departure.slots):
-            stop = min(departure.scanned + SCANNED, self._streams.used_slots)
-            departure.slots = self._streams.find(departure.wanted, departure.scanned, stop)
-            departure.scanned = stop
-        piece, departure.slots = departure.slots[:PIECE], departure.slots[PIECE:]
-        if len(piece):
-            keys, records = self._streams.take(piece)
-            departure.keys += keys
-            self._tell("records", move, keys, records)
-        if not len(departure.slots) and departure.scanned == self._streams.used_slots:
-            departure.scanned = -1
-            self._tell("end", move, len(departure.keys))
+    def _depart_piece(self, move: int, departure: Departure) -> None:
+        match departure.stage:
+            case Stage.LOOKING:
+                if departure.look():
+                    self._tell("looked", move)
+            case Stage.SENDING:
+                parcel, is_last = departure.take()
+                if parcel.keys and not departure.purges:
+                    self._tell("records", move, *parcel)
+                if is_last and not departure.purges:
+                    self._tell("end", move, departure.sent)
+            case Stage.DELETING:
+                if departure.delete_piece():
+                    del self._departures[move]
+                    self._keep()
+                    ticket = 0 if self._checkpointer is None else self._checkpointer.ticket()
+                    self._deleted[move] = ticket
 
-    def _delete_piece(self, move: int, departure: Departure) -> None:
-        piece, departure.keys = departure.keys[:PIECE], departure.keys[PIECE:]
-        self._streams.delete([stream_from_key(key) for key in piece])
-        if not departure.keys:
-            del self._departures[move]
+    def _tell_left(self) -> None:
+        committed = 0 if self._checkpointer is None else self._checkpointer.committed
+        for move in [move for move, ticket in self._deleted.items() if ticket <= committed]:
+            del self._deleted[move]
             self._tell("left", move)
 
-    def _tell_kept(self) -> None:
-        committed = 0 if self._checkpointer is None else self._checkpointer.committed
-        while self._unkept and self._unkept[0][1] <= committed:
-            self._tell("kept", self._unkept.popleft()[0])
+    # --- its end ---
+
+    def finish(self) -> None:
+        """Note what has come, after the last commit."""
+        self._arrivals.finish()
 
     def close(self) -> None:
         """Leave the supervisor."""
+        if self._adoptions is not None:
+            self._adoptions.close()
         self._link.close()

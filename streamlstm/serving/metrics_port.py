@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.registry import Collector
 
 from .. import wire
 from ..errors import EndpointError
@@ -49,14 +50,20 @@ class MetricsPort:
 
     Parameters
     ----------
-    service : Service
-        The worker's service.
+    collector : Collector
+    health, readiness : callable
+        Return a problem, or None if there is none (service.py).
     """
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(
+        self,
+        collector: Collector,
+        health: Callable[[], str | None],
+        readiness: Callable[[], str | None],
+    ) -> None:
+        self._health, self._readiness = health, readiness
         registry = CollectorRegistry(auto_describe=True)
-        registry.register(WorkerCollector(service))
+        registry.register(collector)
         self._render = make_wsgi_app(registry)
 
     def respond(self, request: Request) -> Response:
@@ -64,9 +71,9 @@ class MetricsPort:
         if request.path == "/metrics":
             return self._metrics(request)
         if request.path == "/healthz":
-            return _verdict(self._service.health_problem())
+            return _verdict(self._health())
         if request.path == "/ready":
-            return _verdict(self._service.readiness_problem())
+            return _verdict(self._readiness())
         return text(404, "expected /metrics, /healthz or /ready\n")
 
     def _metrics(self, request: Request) -> Response:
@@ -106,14 +113,22 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
+def serving_metrics(
+    service: Service, address: str, *, insecure: bool = False
+) -> AbstractContextManager[str]:
+    """Serve a worker's metrics and health over HTTP within ``with``, as :func:`serving`."""
+    health, readiness = service.health_problem, service.readiness_problem
+    return serving(MetricsPort(WorkerCollector(service), health, readiness), address, insecure)
+
+
 @contextmanager
-def serving_metrics(service: Service, address: str, *, insecure: bool = False) -> Iterator[str]:
-    """Serve a worker's metrics and health over HTTP within ``with``; yields the URL of the metrics.
+def serving(port_of: MetricsPort, address: str, insecure: bool = False) -> Iterator[str]:
+    """Serve metrics and health over HTTP within ``with``; yields the URL of the metrics.
 
     Parameters
     ----------
-    service : Service
-        The worker's service.
+    port_of : MetricsPort
+        Answers the requests.
     address : str
         HOST:PORT; port ``*`` or 0 lets the system choose.
     insecure : bool
@@ -131,7 +146,7 @@ def serving_metrics(service: Service, address: str, *, insecure: bool = False) -
         reason = describe_bind_error(error, NAME, ANYWHERE)
         raise EndpointError(f"--{NAME} {address}: {reason}") from None
     url = f"http://{bracketed(host)}:{listening.getsockname()[1]}/metrics"
-    server = HttpPort(listening, MetricsPort(service).respond)
+    server = HttpPort(listening, port_of.respond)
     try:
         yield url
     finally:

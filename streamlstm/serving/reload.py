@@ -75,10 +75,25 @@ class Reloader:
         self._thread: threading.Thread | None = None
         self._outcome: _Prepared | StreamLSTMError | None = None
         self._commit_deadline = 0.0
+        self._held, self._cancelled = False, ""
         self.count = 0
 
-    def begin(self, anew: bool) -> None:
+    @property
+    def is_prepared(self) -> bool:
+        """True when a model waits for :meth:`release`."""
+        return self._held and isinstance(self._outcome, _Prepared)
+
+    def begin(self, anew: bool, file: Path | None = None, hold: bool = False) -> None:
         """Begin to prepare the model of the file; :meth:`turn` returns the outcome.
+
+        Parameters
+        ----------
+        anew : bool
+            All streams restart.
+        file : Path, optional
+            Another file than that of the model.
+        hold : bool
+            Change the model only after :meth:`release`.
 
         Raises
         ------
@@ -95,10 +110,20 @@ class Reloader:
             )
         if self._thread is not None:
             raise BusyError("reload: another one is under way; ask again when it is done.")
+        self._held, self._cancelled = hold, ""
         self._thread = threading.Thread(
-            target=self._run, args=(self._file, anew), name="reload", daemon=True
+            target=self._run, args=(file or self._file, anew), name="reload", daemon=True
         )
         self._thread.start()
+
+    def release(self) -> None:
+        """Let a model that is held be taken."""
+        self._held = False
+        self._commit_deadline = time.monotonic() + COMMIT_SECONDS
+
+    def cancel(self, reason: str) -> None:
+        """Keep the running model; :meth:`turn` says why when the thread is done."""
+        self._cancelled = reason
 
     def turn(self) -> tuple[ReloadResult, float] | StreamLSTMError | None:
         """Change the model if one is ready; from the loop's thread, between two blocks.
@@ -112,10 +137,14 @@ class Reloader:
         outcome = self._outcome
         if outcome is None:
             return None
+        if isinstance(outcome, _Prepared) and self._cancelled:
+            outcome = self._withdraw(outcome, self._cancelled)
+        if isinstance(outcome, _Prepared) and self._held:
+            return None
         if isinstance(outcome, _Prepared) and outcome.reload.anew and self._is_committing():
             if time.monotonic() < self._commit_deadline:
                 return None
-            outcome = self._withdraw(outcome)
+            outcome = self._withdraw(outcome, "reload: the store cannot be written at the moment")
         self._thread = self._outcome = None
         return outcome if isinstance(outcome, StreamLSTMError) else self._commit(outcome)
 
@@ -141,9 +170,8 @@ class Reloader:
     def _is_committing(self) -> bool:
         return self._checkpointer is not None and not self._checkpointer.between_commits
 
-    def _withdraw(self, prepared: _Prepared) -> StreamLSTMError:
+    def _withdraw(self, prepared: _Prepared, reason: str) -> StreamLSTMError:
         """Write the header of the running model back into the store."""
-        reason = "reload: the store cannot be written at the moment"
         if self._checkpointer is not None and prepared.before is not None:
             try:
                 self._checkpointer.set_header(prepared.before)

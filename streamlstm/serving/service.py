@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
@@ -24,7 +24,7 @@ from ..errors import ProtocolError, StreamLSTMError
 from .access.limits import Limits
 from .access.stream_quota import StreamQuota
 from .batch_stepper import BatchStepper
-from .commits import Commits
+from .commits import Commits, HeldCommits
 from .connections import Connections
 from .counters import Counters
 from .eviction import Eviction
@@ -71,14 +71,20 @@ class Service:
 
     Attributes
     ----------
+    reloader : Reloader
+        Changes the model.
     lines : LineLimit
         Of what clients can cause the log to say.
     counters : Counters
         Those of messages, answers and publications are counted by who receives and sends them.
+    held : HeldCommits or None
+        Of a worker of a fleet: its commits, which replies to BARRIER wait for.
     connections : Connections or None
         Those of the worker that serves this, set by it.
     serving : bool
         Whether the worker answers clients, set by it.
+    reload_fleet : callable
+        Asks the fleet that this worker belongs to for another model, set by the worker.
     turned : float
         Monotonic time of the last turn of the worker's loop, set by it.
     """
@@ -98,6 +104,9 @@ class Service:
         self.limits = limits
         self.checkpointer, self.eviction = checkpointer, eviction
         self._commits: Commits | None = checkpointer if commits is None else commits
+        self.held: HeldCommits | None = None
+        if partitions is not None and self._commits is not None:
+            self._commits = self.held = HeldCommits(self._commits)
         self.max_message_bytes = max_message_bytes
         self.counters = Counters()
         self.lines = LineLimit()
@@ -110,10 +119,11 @@ class Service:
             engine, self.counters, self._refusals, self._residency, quota, partitions
         )
         self._streams = StreamRequests(engine, self._residency, quota)
-        self._reloader = Reloader(engine, model_file, checkpointer, self.lines)
+        self.reloader = Reloader(engine, model_file, checkpointer, self.lines)
         self.connections: Connections | None = None
         self._started = self.turned = time.monotonic()
         self.serving = False
+        self.reload_fleet: Callable[[bool], None] = self.reloader.begin
 
     def handle(
         self,
@@ -203,7 +213,10 @@ class Service:
             case wire.Claim():
                 return self._streams.claim(message, producer, session, publish)
             case wire.Reload(anew):
-                self._reloader.begin(anew)
+                if self.partitions is None:
+                    self.reloader.begin(anew)
+                else:  # all workers of the fleet change together
+                    self.reload_fleet(anew)
                 return Response(b"", [], reloads=True)
             case wire.Table():
                 table = None if self.partitions is None else self.partitions.table.to_value()
@@ -223,6 +236,8 @@ class Service:
             streams = [stream]
         if streams and (error := self.partitions.error(streams)) is not None:
             raise error
+        if isinstance(message, wire.Forget):
+            self.partitions.check_settled(message.stream)
 
     # --- barriers ---
 
@@ -259,12 +274,12 @@ class Service:
         Response or None
             To the RELOAD that asked for it; None if there is nothing to answer (yet).
         """
-        outcome = self._reloader.turn()
+        outcome = self.reloader.turn()
         if outcome is None:
             return None
         if isinstance(outcome, StreamLSTMError):
             self.lines.warn(_LOG, str(outcome), kind="reload refused")
-            return self._refusals.refuse(outcome, None, None)
+            return self.refuse_reload(outcome)
         result = outcome[0]
         streams = "all streams restart" if result.anew else "streams continue"
         said = f"reloaded: the model {result.model[:8]} follows {result.before[:8]}, {streams}"
@@ -273,9 +288,13 @@ class Service:
             self._residency.publish_resets(self.engine.streams())
         return done(wire.Kind.RELOAD, None, describe_reload(outcome))
 
+    def refuse_reload(self, error: StreamLSTMError) -> Response:
+        """Return the response to a RELOAD that changes nothing."""
+        return self._refusals.refuse(error, None, None)
+
     def stop_reloading(self) -> Response | None:
         """Cancel a reload that is under way; return the response to its RELOAD, if there is one."""
-        error = self._reloader.stop()
+        error = self.reloader.stop()
         return None if error is None else self._refusals.refuse(error, None, None)
 
     # --- state ---
@@ -293,7 +312,7 @@ class Service:
     @property
     def reloads(self) -> int:
         """Number of changes of the model."""
-        return self._reloader.count
+        return self.reloader.count
 
     @property
     def uptime(self) -> float:

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, ExitStack
 
 import zmq
 
-from .. import wire
+from .. import __version__, wire
 from ..engine.forks import fork_error, tell_in_child
 from ..errors import BadValueError, ForkError
 from .access.authenticator import Authenticator
@@ -22,7 +22,9 @@ from .compiled_loop import CompiledLoop
 from .connections import Connections, connection_limit
 from .control_link import ControlLink
 from .dispatcher import Dispatcher
+from .fleet_reload import FleetReload
 from .libzmq import find_functions
+from .load import Load
 from .member import Member
 from .native import layout
 from .python_loop import PythonLoop
@@ -40,6 +42,7 @@ LOOK_SECONDS = 0.01  # of them count for one look at most, or standing still wou
 RECEIVE_SECONDS = 1.0  # for which a worker that stops keeps receiving at most,
 DRAIN_SECONDS = 2.0  # and then answering what it has received
 CLIENT_SECONDS = 0.75  # for which it then waits for clients' full queues at most, all in all
+REPORT_SECONDS = 1.0  # between two reports to the supervisor of a fleet
 EVENTS_SECONDS = 0.002  # for which the loop runs between two chunks of events
 
 
@@ -160,6 +163,8 @@ class Worker:
             self._resources = resources.pop_all()
         self._forked: ForkError | None = None
         self._member: Member | None = None
+        self._fleet_reload: FleetReload | None = None
+        self._reported = 0.0  # when its supervisor was told what this worker does
         tell_in_child(self)
 
     def _after_fork(self) -> None:
@@ -206,19 +211,28 @@ class Worker:
             _LOG.info("serving with the loop in Python: %s", reason)
         return PythonLoop(service, sockets, wakeup, dispatcher, self._sender, authenticated)
 
-    def join_fleet(self, supervisor: str, name: str) -> None:
-        """Do what the supervisor at an endpoint says; the service must have partitions."""
+    def join_fleet(self, supervisor: str, name: str, metrics: str = "") -> None:
+        """Do what the supervisor at an endpoint says; the service must have partitions.
+
+        ``metrics`` is the URL at which this worker serves its own.
+        """
         service = self._service
         assert service.partitions is not None
         self._member = Member(
-            service.engine.hand_over(),
+            service.engine,
             service.partitions,
             service.checkpointer,
+            service.held,
+            service.eviction,
             ControlLink(supervisor, name, self._wakeup.nudge),
             name,
+            self._wakeup.nudge,
         )
         self._resources.callback(self._member.close)
-        self._member.introduce(self.endpoints)
+        self._fleet_reload = FleetReload(service, self._member.tell_reload)
+        self._member.also(self._fleet_reload.commands)
+        about = [service.engine.model.fingerprint, __version__, metrics]
+        self._member.introduce(self.endpoints, about)
 
     @property
     def loop(self) -> str:
@@ -239,9 +253,14 @@ class Worker:
         checkpointer, eviction = service.checkpointer, service.eviction
         service.turned = time.monotonic()
         subscribed = self._counters[layout.SUBSCRIPTIONS] > 0
-        dispatcher.send_reloaded(service.reload(subscribed))
-        if self._member is not None:
+        dispatcher.send_reloaded(reloaded := service.reload(subscribed))
+        if self._member is not None and self._fleet_reload is not None:
             seconds = min(seconds, self._member.turn())
+            self._fleet_reload.turn(reloaded)
+            dispatcher.send_reloaded(self._fleet_reload.refusal())
+            if service.turned >= self._reported + REPORT_SECONDS:
+                self._reported = service.turned
+                self._member.report(Load.of(service).to_fields())
         if eviction is not None:  # before a commit begins, while streams may be evicted
             seconds = min(seconds, eviction.turn(subscribed))
         for publication in service.events():
@@ -274,6 +293,8 @@ class Worker:
         self._dispatcher.send_reloaded(self._service.stop_reloading())
         if self._service.checkpointer is not None:
             self._service.checkpointer.finish()
+            if self._member is not None:
+                self._member.finish()
             self._dispatcher.send_committed()
 
     def _receive_rest(self) -> None:

@@ -18,7 +18,7 @@ from .keras_files import changed_zip, dense, layers_of, legacy, lstm, refused
     [
         ("ConvLSTM1D", "another axis than time"),
         ("Lambda", "Python code"),
-        ("AdditiveAttention", "only Attention"),
+        ("GroupedQueryAttention", "only Attention"),
         ("MyLayer", "no layer here computes"),
     ],
 )
@@ -57,7 +57,7 @@ def test_layers_over_rows_need_a_number_of_rows(tmp_path: Path) -> None:
         ("MaxPooling1D", {"pool_size": [0]}, "expected pool_size of 1 or more, got 0"),
         ("AveragePooling1D", {"data_format": "channels_first"}, "expected rows of features"),
         ("RepeatVector", {"n": None}, "expected n of 1 or more, got None"),
-        ("Attention", {"score_mode": "concat"}, "its scores are not products"),
+        ("Attention", {"score_mode": "other"}, "expected score_mode dot or concat"),
     ],
 )
 def test_layers_over_rows_that_cannot_be_are_refused(
@@ -93,10 +93,10 @@ def test_a_second_sequence_from_the_end_of_the_first_is_refused(tmp_path: Path) 
 def test_branches_that_cannot_be_joined_are_refused(tmp_path: Path) -> None:
     def join(content: Any) -> None:
         last = layers_of(content)[-1]
-        last["class_name"] = "Maximum"
+        last["class_name"] = "Merge"
 
     message = refused(changed_zip("keras3_functional_zip", tmp_path / "m.keras", config=join))
-    assert "(Maximum) is refused: it joins branches" in message
+    assert "(Merge) is refused: it joins branches" in message
 
 
 def tensor(layer: str, output: int = 0) -> dict[str, Any]:

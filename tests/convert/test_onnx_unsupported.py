@@ -58,23 +58,6 @@ REFUSED: dict[str, Any] = {
         tail(node("Transpose", "t2", "k", perm=[0, 2, 1]), node("MatMul", "t2 k", "y")),
         "expected a constant",
     ),
-    "the larger of two branches": (
-        tail(
-            node("MatMul", "t2 M", "a"),
-            node("Max", "a t2", "y"),
-            M=draw(4, 4),
-        ),
-        "joins two branches",
-    ),
-    "rows and features exchanged": (
-        graph(
-            [node("Transpose", "x", "t", perm=[0, 2, 1]), node("MatMul", "t M", "y")],
-            {"M": draw(8, 2)},
-            {"x": ["b", 8, F]},
-            ["y"],
-        ),
-        "expected the 8 rows of its weights to meet the features",
-    ),
     "decoder": (
         tail(
             node("GRU", "h2 W3 R3 B3", "y", hidden_size=2),

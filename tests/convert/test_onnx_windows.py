@@ -348,11 +348,3 @@ def test_another_output_of_a_graph_is_said() -> None:
     said = "has the outputs value, y, of which this model gives value: --output (output=) takes"
     assert said in model.metadata["notes"]
     assert "outputs" not in sl.from_onnx(graph, output="y").metadata["notes"]
-
-
-def test_statistics_of_each_row_are_refused_as_such() -> None:
-    scale = np.ones(ROWS, np.float32)
-    arrays = dict.fromkeys(("s", "b", "m", "v"), scale)
-    normal = node("BatchNormalization", "x s b m v", "y")
-    with pytest.raises(sl.ConvertError, match="each row of the window by statistics of its own"):
-        sl.from_onnx(graphs.graph([normal], arrays, {"x": ["n", ROWS, F]}, ["y"]))

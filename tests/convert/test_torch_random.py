@@ -10,7 +10,7 @@ from streamlstm.errors import ConvertError
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: make test-all")
 
-from streamlstm.convert.torch.confirm import reference_outputs  # noqa: E402
+from streamlstm.convert.labels.confirm import reference_outputs  # noqa: E402
 
 from .random_torch import RandomNetwork, series  # noqa: E402
 

@@ -59,10 +59,51 @@ def numbers() -> Made:
     return [x], L.Dense(1)(L.Concatenate()([context, L.Flatten()(rows[:, -3:, :])]))
 
 
+def attention() -> Made:
+    """Additive attention and scores of sums, of a sequence to itself and of one query."""
+    x = L.Input((T, 3), name="x")
+    h = L.GRU(3, return_sequences=True)(x)
+    query = ops.expand_dims(L.Dense(3)(h[:, -1, :]), axis=1)
+    parts = [
+        L.GlobalAveragePooling1D()(L.AdditiveAttention()([h, h])),
+        L.Flatten()(L.AdditiveAttention()([query, h])),
+        L.GlobalAveragePooling1D()(L.AdditiveAttention(use_scale=False)([h, L.Dense(3)(x)])),
+        L.Flatten()(L.Attention(score_mode="concat", use_scale=True)([query, h])),
+    ]
+    return [x], L.Dense(2)(L.Concatenate()(parts))
+
+
+def decoder() -> Made:
+    """Rows of a decoder that look at those of an encoder, in four ways; all are answered."""
+    x = L.Input((T, 3), name="x")
+    h = L.LSTM(4, return_sequences=True)(x)
+    d = L.LSTM(4, return_sequences=True)(L.RepeatVector(3)(h[:, -1, :]))
+    shares = L.Activation("softmax")(L.Dot(axes=[2, 2])([d, h]))
+    seen = [
+        L.Attention()([d, h]),
+        L.AdditiveAttention()([d, h]),
+        L.MultiHeadAttention(2, 3)(d, h),
+        L.Dot(axes=[2, 1])([shares, h]),
+    ]
+    return [x], L.TimeDistributed(L.Dense(1))(L.Concatenate()([*seen, d]))
+
+
+def put_together() -> Made:
+    """Rows behind rows, rows made of a vector, and functions that are made of layers."""
+    x = L.Input((T, 4), name="x")
+    h = L.Concatenate(axis=1)([x, L.LSTM(4, return_sequences=True)(x)])
+    a, b = L.GRU(4)(h), L.LSTM(4)(L.Reshape((2, 2))(L.Dense(4)(h[:, 3, :])))
+    both = L.Maximum()([a, b]) + abs(a) * L.Minimum()([a, b])
+    return [x], L.Dense(1)(L.Concatenate()([both, b * b, -a]))
+
+
 NETWORKS: dict[str, Callable[[], Made]] = {
     "inputs": inputs,
     "used_twice": used_twice,
     "numbers": numbers,
+    "attention": attention,
+    "decoder": decoder,
+    "put_together": put_together,
 }
 
 

@@ -64,4 +64,6 @@ def test_an_observation_of_several_inputs_says_which_they_are() -> None:
     assert model.inputs == tuple(names.split())
     notes = model.metadata["notes"]
     assert "series (3), times (2), place (2), shop (1), day (1)" in notes
-    assert "shop is a whole number from 0 to 4" in notes
+    assert "takes whole numbers from 0 to 4" in notes
+    assert model.metadata["categories"] == "7: 5, 8: 7"
+    assert sl.compare(model, FOLDER / "keras3_joined_inputs.keras").agrees

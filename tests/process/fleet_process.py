@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +77,16 @@ class PlainSockets:
         """Ask the worker at ``router`` for the table."""
         self._context = zmq.Context()
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
+        self.moved = self.busy = 0
+        self.follow(router)
+
+    def follow(self, router: str) -> None:
+        """Ask a worker who has which partition."""
         reply = self._send(router, wire.Table())
         assert isinstance(reply, wire.Done)
         table = wire.FleetTable.from_value(reply.value)
         owners = [table.owner(partition) for partition in range(wire.PARTITIONS)]
         self.routers = [None if owner is None else owner.router for owner in owners]
-        self.moved = self.busy = 0
 
     def _send(self, router: str, request: wire.Request) -> wire.Reply:
         if router not in self._sockets:
@@ -88,7 +95,10 @@ class PlainSockets:
             socket.set(zmq.RCVTIMEO, 20_000)
             socket.connect(router)
         self._sockets[router].send(wire.encode(request))
-        return wire.decode_reply(self._sockets[router].recv())
+        return wire.decode_reply(self._receive(router))
+
+    def _receive(self, router: str) -> bytes:
+        return self._sockets[router].recv()
 
     def ask(self, stream: StreamId, request: wire.Request) -> wire.Reply:
         """Return the owner's reply: `moved` is followed, `busy` asked again."""
@@ -116,3 +126,63 @@ class PlainSockets:
         for socket in self._sockets.values():
             socket.close()
         self._context.term()
+
+
+class SurvivingSockets(PlainSockets):
+    """Sockets that ask for the table again when a worker has ended, and send again what it had."""
+
+    def __init__(self, fleet: FleetProcess) -> None:
+        """Ask any worker of a fleet for the table."""
+        self.fleet = fleet
+        self._pids: dict[str, int] = {}
+        workers = fleet.workers().values()
+        super().__init__(next(each["router"] for each in workers if each["router"]))
+
+    def _receive(self, router: str) -> bytes:
+        socket = self._sockets[router]
+        while not socket.poll(10):
+            if not self._lives(router):
+                self._sockets.pop(router).close()
+                raise ConnectionError(router)
+        return socket.recv()
+
+    def _lives(self, router: str) -> bool:
+        if router not in self._pids:
+            workers = self.fleet.workers().values()
+            self._pids |= {each["router"]: each["pid"] for each in workers if each["router"]}
+        try:
+            os.kill(self._pids.get(router, -1), 0)
+        except OSError:
+            return False
+        return True
+
+    def learn(self) -> None:
+        """Ask any worker that answers for the table."""
+        for worker in self.fleet.workers().values():
+            with suppress(ConnectionError):
+                if worker["router"]:
+                    self.follow(worker["router"])
+                    return
+
+    def ask(self, stream: StreamId, request: wire.Request) -> wire.Reply:
+        """Return the owner's reply, whoever is the owner then."""
+        while True:
+            try:
+                return super().ask(stream, request)
+            except ConnectionError:
+                self.learn()
+
+    def last(self, streams: Sequence[StreamId]) -> list[int]:
+        """Return the last number of each stream."""
+        found = []
+        for stream in streams:
+            reply = self.ask(stream, wire.Last([stream]))
+            assert isinstance(reply, wire.Done)
+            found += reply.value
+        return found
+
+    def commit(self) -> None:
+        """Wait until all that was applied is committed."""
+        for router in {router for router in self.routers if router is not None}:
+            reply = self._send(router, wire.Barrier(0, 0))
+            assert isinstance(reply, wire.Done), reply

@@ -23,7 +23,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetProcess]:
     MODEL.save(folder / "model.safetensors")
     fleet = FleetProcess(folder / "model.safetensors", folder)
     yield fleet
-    assert fleet.stop() == 0
+    assert fleet.stop() == 0, "".join(fleet.lines)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "adapters": "learn engine data network",
     "convert": "engine data backends network kernels files",
     "client": "engine wire network files",
-    "serving": "client engine wire backends network kernels lazy_arrays",
+    "serving": "client engine wire backends network kernels lazy_arrays files",
     "fleet": "serving wire files",
     "inside": "engine network plots",
     "cli": "inside fleet serving convert learn client engine wire data backends online network "

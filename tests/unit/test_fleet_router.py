@@ -15,6 +15,14 @@ WORKERS = tuple(wire.FleetWorker(f"w{n}", f"tcp://w{n}", "", "") for n in range(
 PARTITIONS = 4  # that are used here
 
 
+class Sent(Routed):
+    """A request: its number, and its partitions."""
+
+    def __init__(self, item: tuple[int, tuple[int, ...]], numbered: bool = False) -> None:
+        super().__init__(item[1], numbered)
+        self.item = item
+
+
 class World:
     """Workers that move partitions at random, with messages under way in both directions."""
 
@@ -24,8 +32,8 @@ class World:
         self.table = wire.FleetTable(1, WORKERS, owners, np.ones(wire.PARTITIONS, np.uint32))
         self.known = [self.table] * 3  # each worker's
         self.router = Router(self.table)
-        self.there = {worker.router: deque[Routed]() for worker in WORKERS}
-        self.back = {worker.router: deque[tuple[str, Routed, int]]() for worker in WORKERS}
+        self.there = {worker.router: deque[Sent]() for worker in WORKERS}
+        self.back = {worker.router: deque[tuple[str, Sent, int]]() for worker in WORKERS}
         self.arriving: set[int] = set()
         self.applied: list[list[int]] = [[] for _ in range(PARTITIONS)]
         self.sent = 0
@@ -49,18 +57,21 @@ class World:
     def submit(self) -> None:
         self.sent += 1
         several = self.chance.sample(range(PARTITIONS), self.chance.choice([1, 1, 1, 2, 3]))
-        self.router.add((self.sent, tuple(several)), several, False)
+        request = Sent((self.sent, tuple(several)))
+        if self.router.add(request):
+            assert request.router is not None
+            self.there[request.router].append(request)
 
     def send(self) -> None:
         for routed in self.router.ready():
+            assert isinstance(routed, Sent)
             if routed.router is None:
                 number, partitions = routed.item
                 groups: dict[str | None, list[int]] = {}
                 for n in partitions:
                     groups.setdefault(self.router.router_of(n), []).append(n)
-                self.router.divide(
-                    routed, [((number, tuple(group)), group) for group in groups.values()]
-                )
+                parts = [Sent((number, tuple(group))) for group in groups.values()]
+                self.router.divide(routed, parts)
             else:
                 self.there[routed.router].append(routed)
 

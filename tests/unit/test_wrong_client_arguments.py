@@ -56,6 +56,7 @@ CONNECT = {"timeout": 0.02, "key": None, "server": None, "max_message_bytes": 10
 # Nobody answers them.
 CALLS: dict[str, Call] = {
     "Client": Call(client("Client"), {"router": NOBODY, "window": 5, **CONNECT}),
+    "Client of a fleet": Call(client("Client"), {"endpoints": NOBODY, **CONNECT}),
     **{
         f"Client.{name}": Call(client("Client", name, router=NOBODY, **SHORT), arguments)
         for name, arguments in (

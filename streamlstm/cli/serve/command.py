@@ -171,6 +171,8 @@ def serve(
     ] = False,
     fleet: Annotated[str | None, Option(hidden=True)] = None,
     fleet_name: Annotated[str, Option(hidden=True)] = "",
+    fleet_epoch: Annotated[int | None, Option(hidden=True)] = None,
+    fleet_parent: Annotated[int | None, Option(hidden=True)] = None,
     other_model: Annotated[
         str,
         Option(
@@ -190,6 +192,10 @@ def serve(
       streamlstm serve model.safetensors --router 'tcp://127.0.0.1:*' --endpoints worker.json
       streamlstm serve --detector temperature,pressure
     """  # noqa: D301 - \b keeps the lines of the example apart
+    if fleet_parent is not None:
+        from streamlstm.serving.parent import end_with
+
+        end_with(fleet_parent)
     file = check_served(model, detector)
     if endpoints is not None:
         endpoints = _remove_stale(endpoints, file)
@@ -202,6 +208,7 @@ def serve(
     from streamlstm.engine.engine import Engine
     from streamlstm.kernels.compile import DIRTY_TRACKING, EVICTION
     from streamlstm.serving.access.limits import Limits
+    from streamlstm.serving.commits import SharedCommits
     from streamlstm.serving.compiled_loop import NAME
     from streamlstm.serving.connections import allow_descriptors, connection_limit
     from streamlstm.serving.eviction import check_eviction, make_eviction
@@ -209,6 +216,7 @@ def serve(
     from streamlstm.serving.partitions import Partitions
     from streamlstm.serving.queue_limits import QueueLimits
     from streamlstm.serving.service import Service
+    from streamlstm.serving.stores.open import Membership
     from streamlstm.serving.worker import Worker, check_loop
 
     from ..console import err
@@ -250,19 +258,23 @@ def serve(
             compile_for(network, weights, threads, also)
     limits = Limits(max_rate, max_streams_per_client)
     engine = Engine(network, capacity, backend, threads, weights)
+    member = None if fleet_epoch is None else Membership(fleet_name, fleet_epoch)
     with (
         checkpointing(
-            engine, store, commit_ms / 1000, preload, when_full, other_model, take_over
+            engine, store, commit_ms / 1000, preload, when_full, other_model, take_over, member
         ) as checkpointer,
         Worker(
             service := Service(
                 engine,
                 max_message_bytes,
                 checkpointer,
+                SharedCommits(checkpointer) if checkpointer and checkpointer.shared else None,
                 limits=limits,
                 eviction=make_eviction(engine, checkpointer, when_full, idle_ttl),
                 model_file=file,
-                partitions=None if fleet is None else Partitions(),
+                partitions=None
+                if fleet is None
+                else Partitions(checkpointer.shared if checkpointer else None),
             ),
             router,
             pull,
@@ -278,7 +290,7 @@ def serve(
         worker.on_signals(),
     ):
         if fleet is not None:
-            worker.join_fleet(fleet, fleet_name)
+            worker.join_fleet(fleet, fleet_name, url or "")
         _run(worker, endpoints, {"metrics": url} if url else {})
     err.print(_summary(service))
     if checkpointer is not None and checkpointer.lost:

@@ -12,6 +12,9 @@ from ..signals import sigterm_as_interrupt
 from ..worker_options import Key, Server
 
 if TYPE_CHECKING:
+    from asyncio import Task
+
+    from .watched import Watched
     from .worker import PolledWorker, Row
 
 # Seconds from the requests to the table: long for a busy worker, short for a person who looks at
@@ -29,7 +32,10 @@ def top(
     ] = None,
     endpoints: Annotated[
         list[Path] | None,
-        Option(help="Read the endpoint from the file of serve --endpoints. May be repeated."),
+        Option(
+            help="Read the endpoint from the file of serve --endpoints; with the file of a fleet "
+            "all of its workers are shown. May be repeated."
+        ),
     ] = None,
     every: Annotated[float, Option(help="Seconds between two requests.")] = 1.0,
     key: Key = None,
@@ -44,6 +50,7 @@ def top(
     and coverage is the share of values that were inside the widest interval forecast for them.
     Error is that of the forecasts as a multiple of that of persistence, the forecast that nothing
     changes: below 1, the model is worth something.
+    Of a fleet, one worker's endpoint is enough: all are shown, as they come and go.
     Into a pipe, one table is printed after each interval. With --once the exit status is 1 if a
     worker did not answer.
 
@@ -51,6 +58,7 @@ def top(
     Example:
       streamlstm top --router tcp://127.0.0.1:7450 --router tcp://127.0.0.1:7460
       streamlstm top --endpoints /run/streamlstm/worker.json --once
+      streamlstm top --endpoints fleet.json
     """  # noqa: D301 - \b keeps the lines of the example apart
     if not 0.1 <= every <= 3600:
         raise BadParameter("expected 0.1 to 3600 seconds", param_hint="--every")
@@ -89,13 +97,13 @@ async def _show(
     from contextlib import AsyncExitStack, aclosing
 
     from ..console import console
-    from .worker import TIMEOUT, PolledWorker
+    from .watched import Watched
+    from .worker import TIMEOUT
 
     async with AsyncExitStack() as stack:
-        workers = []
-        for name, address in addresses.items():
-            workers.append(PolledWorker(name, address, key, server))
-            stack.push_async_callback(workers[-1].close)
+        workers = Watched(addresses, key, server)
+        stack.push_async_callback(workers.close)
+        await workers.follow()
         grace = TIMEOUT if once else min(GRACE, every / 2)
         tables = await stack.enter_async_context(aclosing(_poll_all(workers, every, grace)))
         if once:
@@ -149,7 +157,7 @@ def _print_once(rows: Sequence[Row]) -> None:
 
 
 async def _poll_all(
-    workers: Sequence[PolledWorker], every: float, grace: float
+    watched: Watched, every: float, grace: float
 ) -> AsyncGenerator[list[Row], None]:
     """Ask all workers at once, every `every` seconds; yield their rows.
 
@@ -158,18 +166,24 @@ async def _poll_all(
     from asyncio import create_task, gather, sleep, wait
     from time import monotonic
 
-    requests = {worker: create_task(worker.poll()) for worker in workers}
+    requests: dict[PolledWorker, Task[None]] = {}
     tick = monotonic()
     try:
         while True:
-            await wait(requests.values(), timeout=grace)
-            yield [worker.row() for worker in workers]
+            for worker in watched.workers:
+                request = requests.get(worker)
+                if request is not None and request.done():
+                    request.result()
+                if request is None or request.done():
+                    requests[worker] = create_task(worker.poll())
+            if requests:
+                await wait(requests.values(), timeout=grace)
+            yield [worker.row() for worker in watched.workers]
             tick = max(tick + every, monotonic())
             await sleep(tick - monotonic())
-            for worker, request in requests.items():
-                if request.done():
-                    request.result()
-                    requests[worker] = create_task(worker.poll())
+            await watched.follow()
+            for worker in [each for each in requests if each not in watched.workers]:
+                requests.pop(worker).cancel()
     finally:
         for request in requests.values():
             request.cancel()

@@ -21,10 +21,12 @@ from ...engine.prediction import Prediction, Predictions
 from ...engine.validation import check_flag
 from ...errors import RemoteError
 from ..base import BaseClient
+from ..fleet.queue import FleetQueue
+from ..fleet.whole import whole_info, whole_page, whole_reload
 from ..observing import decode_all_observed, decode_observed
 from ..precision import Message
 from ..replies import Decoder, Result, decode_done, decode_prediction, decode_predictions
-from ..request_queue import PendingRequest, RequestQueue
+from ..request_queue import RequestQueue
 from ..requests import check_blob, encode, id_chunks, label, observation, observations
 from .connection import AsyncConnection
 
@@ -46,7 +48,18 @@ class AsyncClient(BaseClient, AsyncConnection[zmq.Socket[bytes]]):
 
     def _setup(self) -> None:
         failure = self._handshake.failure
-        self._queue = RequestQueue(self._open(), self.endpoint, self._window, failure=failure)
+        self._queue: RequestQueue | FleetQueue
+        if self._seeds is None:
+            self._queue = RequestQueue(self._open(), self.endpoint, self._window, failure=failure)
+        else:
+            self._queue = self._fleet = FleetQueue(
+                self._context,
+                self._seeds,
+                self._keys,
+                self._window,
+                lambda future: not future.done(),
+                self._watch,
+            )
         self._next_turn: asyncio.Handle | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._due = math.inf
@@ -138,7 +151,8 @@ class AsyncClient(BaseClient, AsyncConnection[zmq.Socket[bytes]]):
 
     async def reload(self, anew: bool = False) -> dict[str, Any]:
         """Let the worker load its model file again; as :meth:`Client.reload`."""
-        return await self._submit(wire.Reload(check_flag("anew", anew)), decode_done)
+        answer = await self._submit(wire.Reload(check_flag("anew", anew)), decode_done)
+        return answer if self._seeds is None else whole_reload(answer)
 
     async def list_streams(
         self, prefix: str | None = None
@@ -146,10 +160,17 @@ class AsyncClient(BaseClient, AsyncConnection[zmq.Socket[bytes]]):
         """Yield all streams and their last sequence numbers; as :meth:`Client.list_streams`."""
         prefix = None if prefix is None else check_prefix(prefix)
         after: wire.StreamId | None = None
-        while page := await self._submit(wire.List(prefix, after, wire.MAX_LISTED), decode_done):
+        while page := await self._page(wire.List(prefix, after, wire.MAX_LISTED)):
             for stream, seq in page:
                 yield stream, seq
             after = page[-1][0]
+
+    async def _page(self, message: wire.List) -> Sequence[Sequence[Any]]:
+        page = await self._submit(message, decode_done)
+        if self._seeds is None:
+            return page  # type: ignore[no-any-return]
+        again = await self._submit(message, decode_done)  # as Administration does
+        return whole_page([*page.values(), *again.values()])
 
     async def last_seqs(self, streams: Sequence[wire.StreamId]) -> list[int]:
         """Return the last sequence number of each stream, 0 if it is unknown or not numbered."""
@@ -159,8 +180,9 @@ class AsyncClient(BaseClient, AsyncConnection[zmq.Socket[bytes]]):
         return seqs
 
     async def info(self) -> dict[str, Any]:
-        """Return the worker's model and counters; docs/protocol.md lists the keys."""
-        return await self._submit(wire.Info(), decode_done)
+        """Return the worker's model and counters; as :meth:`Client.info`."""
+        answer = await self._submit(wire.Info(), decode_done)
+        return answer if self._seeds is None else whole_info(answer)
 
     async def ping(self) -> float:
         """Return the seconds of one round trip."""
@@ -173,7 +195,8 @@ class AsyncClient(BaseClient, AsyncConnection[zmq.Socket[bytes]]):
         if self._forked is not None:
             return
         if self._socket is not None and self._loop is not None:
-            self._loop.remove_reader(self._socket.fileno())
+            if self._seeds is None:
+                self._watch(self._socket.fileno(), False)
             for handle in (self._next_turn, self._deadline):
                 if handle is not None:
                     handle.cancel()
@@ -198,13 +221,22 @@ class AsyncClient(BaseClient, AsyncConnection[zmq.Socket[bytes]]):
         socket = self._open()
         known = self._loop
         loop = self._own_loop()
-        if known is None:
-            loop.add_reader(socket.fileno(), self._turn)
+        if known is None and self._seeds is None:
+            self._watch(socket.fileno(), True)
         reply: asyncio.Future[Result] = loop.create_future()
-        self._queue.add([PendingRequest(reply, frame, decode, self.timeout)])
+        queue: Any = self._queue
+        queue.add([queue.make(reply, message, frame, decode, self.timeout)])
         if self._next_turn is None:  # all requests until then are sent in one turn
             self._next_turn = loop.call_soon(self._turn)
         return reply
+
+    def _watch(self, descriptor: int, comes: bool) -> None:
+        """Let the event loop watch a socket, or watch it no more."""
+        assert self._loop is not None
+        if comes:
+            self._loop.add_reader(descriptor, self._turn)
+        else:
+            self._loop.remove_reader(descriptor)
 
     def _turn(self) -> None:
         """Send and receive; schedule the next turn if there is something to do."""

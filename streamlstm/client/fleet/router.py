@@ -9,26 +9,28 @@ refused with ``busy`` a later one might be applied first.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
-from typing import Any
 
 from ... import wire
 
 _IN_ORDER = attrgetter("number")
 
 
-@dataclass
 class Routed:
     """A request on its way.
 
+    Parameters
+    ----------
+    partitions : tuple of int
+        Those of its streams, each once.
+    numbered : bool
+        Whether its observations have sequence numbers, so that none can be applied too early.
+
     Attributes
     ----------
-    item : object
-        What the caller knows of it.
-    partitions : frozenset of int
-        Those of its streams.
+    partitions
+        As given.
     number : tuple of int
         Its place: that of the request, and within it that of a part of it.
     blocks : bool
@@ -38,23 +40,27 @@ class Routed:
         Where it is; None while it waits.
     """
 
-    item: Any
-    partitions: frozenset[int]
-    number: tuple[int, ...]
-    blocks: bool
-    router: str | None = None
+    __slots__ = ("blocks", "number", "partitions", "router")
+
+    def __init__(self, partitions: tuple[int, ...], numbered: bool) -> None:
+        self.partitions = partitions
+        self.number: tuple[int, ...] = ()
+        self.blocks = len(partitions) > 1 and not numbered
+        self.router: str | None = None
 
 
-@dataclass
 class _Partition:
     """What is known of a partition, and the requests that wait for it."""
 
-    router: str | None = None
-    epoch: int = 0
-    in_flight: int = 0
-    proven: bool = False  # the owner has answered since it became one, or was busy
-    blocked: bool = False  # nothing goes behind what is in flight
-    waiting: list[Routed] = field(default_factory=list)
+    __slots__ = ("blocked", "epoch", "in_flight", "proven", "resting", "router", "waiting")
+
+    def __init__(self) -> None:
+        self.router: str | None = None
+        self.epoch = self.in_flight = 0
+        self.proven = False  # the owner has answered since it became one, or was busy
+        self.blocked = False  # nothing goes behind what is in flight
+        self.resting = 0  # requests that are not to be sent again yet
+        self.waiting: list[Routed] = []
 
 
 class Router:
@@ -62,34 +68,40 @@ class Router:
 
     Attributes
     ----------
-    needs_table : bool
-        Whether requests wait for a partition whose owner is not known.
+    waiting : int
+        How many requests wait.
+    stirred : set of int
+        Partitions whose first request may be ready.
     """
 
-    def __init__(self, table: wire.FleetTable) -> None:
+    def __init__(self, table: wire.FleetTable | None = None) -> None:
         self._partitions = [_Partition() for _ in range(wire.PARTITIONS)]
-        self._number = 0
-        self._stirred: set[int] = set()  # partitions whose first request may be ready
-        self.follow(table)
+        self._number = self.waiting = 0
+        self.stirred: set[int] = set()
+        if table is not None:
+            self.follow(table)
 
     # --- what is known ---
 
     def follow(self, table: wire.FleetTable) -> None:
-        """Learn a table, as far as it is newer than what is known of each partition."""
-        for n, partition in enumerate(self._partitions):
-            owner = table.owner(n)
-            self._learn(n, partition, int(table.epochs[n]), None if owner is None else owner.router)
+        """Learn a table, as far as it is not older than what is known of each partition."""
+        routers = [worker.router for worker in table.workers]
+        pairs = zip(table.owners.tolist(), table.epochs.tolist(), strict=True)
+        for n, (owner, epoch) in enumerate(pairs):
+            self._learn(n, epoch, None if owner == wire.NOBODY else routers[owner])
 
-    def _learn(self, n: int, partition: _Partition, epoch: int, router: str | None) -> None:
+    def _learn(self, n: int, epoch: int, router: str | None) -> bool:
+        partition = self._partitions[n]
         if epoch < partition.epoch or (epoch == partition.epoch and partition.router == router):
-            return
+            return False
         partition.epoch, partition.router, partition.proven = epoch, router, False
-        self._stirred.add(n)
+        self.stirred.add(n)
+        return True
 
     @property
     def needs_table(self) -> bool:
-        """As above."""
-        return any(each.waiting and each.router is None for each in self._partitions)
+        """Whether requests wait for a partition whose owner is not known."""
+        return self.waiting > 0 and any(p.waiting and p.router is None for p in self._partitions)
 
     def lost(self, router: str) -> None:
         """Forget a worker that is not there any more; who has its partitions has to be asked."""
@@ -103,27 +115,27 @@ class Router:
 
     # --- requests ---
 
-    def add(self, item: Any, partitions: Iterable[int], numbered: bool) -> Routed:
-        """Take a request; :meth:`ready` returns it when it may be sent.
+    def add(self, routed: Routed) -> bool:
+        """Take a request; return whether it is to be sent at once, to its ``router``.
 
-        Parameters
-        ----------
-        item : object
-        partitions : iterable of int
-            Those of its streams.
-        numbered : bool
-            Whether its observations have sequence numbers, so that none can be applied too early.
+        Otherwise :meth:`ready` returns it when it may be sent.
         """
         self._number += 1
-        of = frozenset(partitions)
-        routed = Routed(item, of, (self._number,), len(of) > 1 and not numbered)
+        routed.number = (self._number,)
+        if len(routed.partitions) == 1:
+            partition = self._partitions[routed.partitions[0]]
+            if partition.proven and not partition.waiting and not partition.blocked:
+                partition.in_flight += 1
+                routed.router = partition.router
+                return True
         self._wait(routed)
-        return routed
+        return False
 
     def _wait(self, routed: Routed) -> None:
         for n in routed.partitions:
             insort(self._partitions[n].waiting, routed, key=_IN_ORDER)
-            self._stirred.add(n)
+            self.stirred.add(n)
+        self.waiting += 1
 
     def ready(self) -> list[Routed]:
         """Return requests that are to be sent now, each to its ``router``, in this order.
@@ -132,8 +144,8 @@ class Router:
         divided (:meth:`divide`).
         """
         found: list[Routed] = []
-        while self._stirred:
-            n = self._stirred.pop()
+        while self.stirred:
+            n = self.stirred.pop()
             while (waiting := self._partitions[n].waiting) and self._may_go(waiting[0]):
                 routed = waiting[0]
                 found.append(routed)
@@ -152,49 +164,83 @@ class Router:
         return all(
             each.waiting[0] is routed
             and each.router is not None
+            and not each.resting
             and (each.in_flight == 0 or (each.proven and not each.blocked))
             for each in partitions
         )
 
     def _take_out(self, routed: Routed) -> None:
         for n in routed.partitions:
-            self._partitions[n].waiting.pop(0)
-            self._stirred.add(n)
+            self._partitions[n].waiting.remove(routed)
+            self.stirred.add(n)
+        self.waiting -= 1
 
-    def divide(self, routed: Routed, parts: Iterable[tuple[Any, Iterable[int]]]) -> list[Routed]:
+    def divide(self, routed: Routed, parts: Sequence[Routed]) -> None:
         """Replace a request by parts, each of partitions with one owner, in its place."""
         self._take_out(routed)
-        made = [
-            Routed(item, frozenset(partitions), (*routed.number, n), routed.blocks)
-            for n, (item, partitions) in enumerate(parts)
-        ]
-        for part in made:
+        self.put(routed, parts)
+
+    def put(self, routed: Routed, parts: Sequence[Routed]) -> None:
+        """Let parts wait in the place of a request that does not wait itself."""
+        for n, part in enumerate(parts):
+            part.number, part.blocks = (*routed.number, n), routed.blocks
             self._wait(part)
-        return made
+
+    def cancel(self, routed: Routed) -> None:
+        """Take out a request that waits: it is not sent any more."""
+        self._take_out(routed)
+
+    def all_waiting(self) -> Iterator[Routed]:
+        """Yield the requests that wait, some of them several times."""
+        if self.waiting:
+            for partition in self._partitions:
+                yield from partition.waiting
 
     # --- answers ---
 
     def done(self, routed: Routed) -> None:
         """Note that a request was answered, and is not sent again."""
+        router = routed.router
         for n in routed.partitions:
-            if self._partitions[n].router == routed.router:
-                self._partitions[n].proven = True
-        self._land(routed)
+            partition = self._partitions[n]
+            partition.in_flight -= 1
+            if partition.router == router:
+                partition.proven = True
+            if partition.waiting:
+                self.stirred.add(n)
+        routed.router = None
+
+    def drop(self, routed: Routed) -> None:
+        """Note that no answer to a request will come, and it is not sent again."""
+        routed.router = None
+        for n in routed.partitions:
+            self._partitions[n].in_flight -= 1
+            self.stirred.add(n)
 
     def again(self, routed: Routed) -> None:
         """Note that a request was refused for now; it is sent again, in its place."""
         for n in routed.partitions:
             self._partitions[n].proven = False
-        self._land(routed)
+        self.drop(routed)
         self._wait(routed)
 
-    def moved(self, routed: Routed, partition: int, owner: wire.Owner) -> None:
-        """Note that a request was answered ``moved``; it is sent again, in its place."""
-        self._learn(partition, self._partitions[partition], owner.epoch, owner.router)
-        self.again(routed)
+    def moved(self, routed: Routed, partition: int, owner: wire.Owner) -> bool:
+        """Note that a request was answered ``moved``; it is sent again, in its place.
 
-    def _land(self, routed: Routed) -> None:
-        routed.router = None
-        for n in routed.partitions:
-            self._partitions[n].in_flight -= 1
-            self._stirred.add(n)
+        Return whether that told anything new; if not, it is too early to ask again.
+        """
+        newer = owner.epoch > self._partitions[partition].epoch
+        learned = newer and self._learn(partition, owner.epoch, owner.router)
+        self.again(routed)
+        return learned and owner.router is not None
+
+    def rest(self, partitions: Iterable[int]) -> None:
+        """Send nothing of partitions until :meth:`wake`."""
+        for n in partitions:
+            self._partitions[n].resting += 1
+
+    def wake(self, partitions: Iterable[int]) -> None:
+        """End a rest."""
+        for n in partitions:
+            self._partitions[n].resting -= 1
+            self.stirred.add(n)

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-_RESERVED = ("source", "notes", "compared")  # keys that ModelBuilder sets
+CATEGORIES = "categories"  # metadata: columns of an observation that are whole numbers, "3: 7"
+_RESERVED = ("source", "notes", "compared", CATEGORIES)  # keys that ModelBuilder sets
 
 
 def merge_options(
@@ -24,6 +25,12 @@ def merge_options(
     if "skip" in options:
         found.pop("skip_scale", None)  # it belongs to the skip of the file
     return {**found, **options, "metadata": merged}
+
+
+def categories_of(metadata: Mapping[str, str]) -> dict[int, int]:
+    """Return the columns of an observation that are whole numbers, and how many of these."""
+    entries = (entry.split(":") for entry in metadata.get(CATEGORIES, "").split(",") if entry)
+    return {int(column): int(count) for column, count in entries}
 
 
 def text_metadata(values: Any) -> dict[str, str]:

@@ -1,9 +1,12 @@
 """Arithmetic with numbers in a graph of Keras: ``(x - 1.5) / 4``."""
 
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from .calls import CONSTANT
-from .network import KerasLayer
+from .file import Config
+
+if TYPE_CHECKING:
+    from .network import KerasLayer
 
 # Functions of Keras 2 in a graph; in Keras 3 these are layers.
 _FUNCTIONS = {
@@ -16,14 +19,29 @@ _FUNCTIONS = {
 }
 
 
-def read_affine(layer: KerasLayer) -> tuple[float, float] | None:
+def number_of(layer: "KerasLayer") -> float | None:
+    """Return the number in a call of a tensor and a number; None of any other call."""
+    given = _numbers(layer.calls)
+    return None if given is None else given[0]
+
+
+def scale_of(layer: Config) -> float | None:
+    """Return the number by which a layer in a file multiplies; None if it does anything else."""
+    found = _affine(str(layer.get("class_name")), layer["config"], layer.get("inbound_nodes"))
+    return None if found is None or found[1] else found[0]
+
+
+def read_affine(layer: "KerasLayer") -> tuple[float, float] | None:
     """Return weight and bias if a layer computes ``x * weight + bias`` with numbers in its call."""
-    kind = layer.kind
+    return _affine(layer.kind, layer.config, layer.calls)
+
+
+def _affine(kind: str, config: Config, calls: Any) -> tuple[float, float] | None:
     if kind == "TFOpLambda":
-        kind = _FUNCTIONS.get(str(layer.config.get("function")), "")
+        kind = _FUNCTIONS.get(str(config.get("function")), "")
     if kind not in ("Add", "Subtract", "Multiply", "TrueDivide", "Divide"):
         return None
-    given = _numbers(layer.calls)
+    given = _numbers(calls)
     if given is None:
         return None
     number, first = given

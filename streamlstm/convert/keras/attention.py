@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...errors import ConvertError
-from ...network.layers import Attention, Dense, Pool, SoftmaxOverRows, Transpose
+from ...network.layers import Attention, Dense, Flatten, Pool, SoftmaxOverRows, Transpose
 from ..common.weights import Float64Array
-from . import over_rows
+from . import additive, over_rows, rows
 from .branches import add_joined, branches_of
 from .context import Context
 from .network import KerasLayer
+from .written_attention import FACTOR
 
 PROJECTIONS = ("query", "key", "value", "output")
 _REDUCTIONS = {"Sum": "sum", "Mean": "mean", "Max": "max"}
@@ -30,25 +31,65 @@ def multi_head(context: Context, layer: KerasLayer) -> None:
     weights.finish()
     parts = [flat(arrays, name, config) for name in PROJECTIONS[:3]]
     heads, key = arrays["query kernel"].shape[1:]
+    scale = float(1 / np.sqrt(key))
     if layer.branches:
-        inner = branches_of(context, layer)
-        inner = [inner[0], inner[-1], inner[1]]  # query, key, value, as they stand in a row
+        inner = _query_key_value(context, layer)
         for part, (kernel, bias) in zip(inner, parts, strict=True):
             _add_dense(part, kernel, bias, layer)
-        add_joined(context, layer, inner, "concatenate")
+        _attend(context, layer, inner, scale, heads, key)
     else:
         kernels, biases = zip(*parts, strict=True)
         _add_dense(context, np.concatenate(kernels, axis=1), np.concatenate(biases), layer)
-    own = Attention(
-        context.need_width(layer),
-        _query(context, layer),
-        float(1 / np.sqrt(key)),
-        heads=heads,
-        key_size=key,
-        causal=is_causal(layer),
-    )
-    over_rows.add(context, layer, own)
+        N, causal = context.need_width(layer), is_causal(layer)
+        own = Attention(N, "each", scale, heads=heads, key_size=key, causal=causal)
+        over_rows.add(context, layer, own)
     _add_dense(context, *flat(arrays, "output", config), layer)
+
+
+def _query_key_value(context: Context, layer: KerasLayer) -> list[Context]:
+    """Return the branches of queries, keys and values, each with layers of its own."""
+    query, value, *_ = branches_of(context, layer)
+    key = branches_of(context, layer)[-1]
+    return [query, key, value]
+
+
+def _attend(
+    context: Context,
+    layer: KerasLayer,
+    parts: list[Context],
+    scale: float,
+    heads: int,
+    key_size: int,
+) -> None:
+    """Append attention of branches: queries, keys and values.
+
+    Of queries of one row there is one answer, of those of as many rows as keys one a row. Of
+    another number of queries each is a head of its own, with the keys and values of the others.
+    """
+    query, key, value = parts
+    causal, several = is_causal(layer), query.time not in (0, 1)
+    T, same = query.time, query.time == key.time or key.time in (0, 1)
+    if causal and not (several and same):
+        raise ConvertError(
+            f"{layer.where} is refused: a causal mask of another number of queries than of keys."
+        )
+    if same or not several or not T:
+        add_joined(context, layer, parts, "concatenate")
+        kind = "each" if several else "last"
+        own = Attention(
+            context.need_width(layer), kind, scale, heads=heads, key_size=key_size, causal=causal
+        )
+        over_rows.add(context, layer, own)
+        return
+    query.builder.add(Flatten(query.need_width(layer), T), {}, layer.where)
+    query.time = 1
+    for part in (key, value):
+        N = part.need_width(layer)
+        _add_dense(part, np.tile(np.eye(N), T), np.zeros(N * T), layer)
+    add_joined(context, layer, parts, "concatenate")
+    own = Attention(context.need_width(layer), "last", scale, heads=T * heads, key_size=key_size)
+    over_rows.add(context, layer, own)
+    rows.to_rows(context, T, layer.where)
 
 
 def names_of(config: dict[str, object]) -> tuple[str, ...]:
@@ -71,35 +112,36 @@ def flat(
 def attention(context: Context, layer: KerasLayer) -> None:
     """Attention: of a sequence to itself, or of branches: query, value, and key if it differs."""
     config = layer.config
-    if config.get("score_mode", "dot") != "dot":
-        raise ConvertError(
-            f"{layer.where} is refused: its scores are not products (score_mode='dot')."
-        )
-    scale = 1.0
-    if config.get("use_scale"):
-        weights = context.weights.take(layer, ("scale",))
-        scale = float(weights.take("scale", ()))
-        weights.finish()
-    if not scale > 0:
-        raise ConvertError(f"{layer.where}: expected a scale above zero, got {scale:.3g}.")
-    key = None
-    if layer.branches:
-        parts = branches_of(context, layer)
-        key = parts[0].need_width(layer)
-        add_joined(context, layer, [parts[0], parts[-1], parts[1]], "concatenate")
-    query, causal = _query(context, layer), is_causal(layer)
-    own = Attention(context.need_width(layer), query, scale, key_size=key, causal=causal)
-    over_rows.add(context, layer, own)
+    mode = config.get("score_mode", "dot")
+    if mode not in ("dot", "concat"):
+        raise ConvertError(f"{layer.where}: expected score_mode dot or concat, got {mode!r}.")
+    used = (("scale", bool(config.get("use_scale"))), ("concat_score_weight", mode == "concat"))
+    names = tuple(name for name, is_used in used if is_used)
+    weights = context.weights.take(layer, names)
+    given = {name: float(weights.take(name, ())) for name in names}
+    weights.finish()
+    scale = given.get("scale", 1.0) * float(config.get(FACTOR, 1.0))
+    if mode == "concat":
+        additive.attend(context, layer, np.array(given["concat_score_weight"]), scale)
+        return
+    if scale > 0 and not layer.branches:
+        own = Attention(context.need_width(layer), "each", scale, causal=is_causal(layer))
+        over_rows.add(context, layer, own)
+        return
+    parts = _query_key_value(context, layer) if layer.branches else _three(context)
+    if scale <= 0:
+        parts[0].builder.scale(scale, 0, layer.where)
+        scale = 1.0
+    _attend(context, layer, parts, scale, 1, parts[0].need_width(layer))
+
+
+def _three(context: Context) -> list[Context]:
+    return [context.branch() for _ in range(3)]
 
 
 def is_causal(layer: KerasLayer) -> bool:
     """Tell whether no row sees a later one."""
     return bool(layer.config.get("causal")) or "use_causal_mask': True" in repr(layer.calls)
-
-
-def _query(context: Context, layer: KerasLayer) -> str:
-    """Return whether all rows have a query, or one: the same for all in a row of branches."""
-    return "last" if context.one_query and layer.branches else "each"
 
 
 def _add_dense(
@@ -114,6 +156,8 @@ def dot(context: Context, layer: KerasLayer) -> None:
     parts = branches_of(context, layer)
     axes = layer.config.get("axes")
     widths = [part.need_width(layer) for part in parts]
+    if layer.config.get("normalize"):
+        raise ConvertError(f"{layer.where} is refused: it divides by the lengths of vectors.")
     if axes not in (1, [1, 1]) or 1 not in widths or any(part.time == 0 for part in parts):
         raise ConvertError(
             f"{layer.where} is refused: expected axes=1, of a sequence and a number for each step."

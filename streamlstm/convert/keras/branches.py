@@ -1,12 +1,11 @@
-"""Layers of Keras that join branches."""
+"""Branches of a graph of Keras, and how they are joined."""
 
-from ...errors import ConvertError
 from ...network.layers import Last
 from ..common.error_context import layer_errors
 from . import padding, rows
 from .context import Context
 from .network import KerasLayer
-from .unsupported import reason, way_around
+from .unsupported import way_around
 
 # What a function of Keras 2 in a graph is called, and the layer that does the same.
 _FUNCTIONS = {
@@ -25,21 +24,6 @@ MERGES = {
 }
 
 
-def join(context: Context, layer: KerasLayer) -> None:
-    """Add, Average, Subtract, Multiply and Concatenate."""
-    kind = kind_of(layer)
-    if kind not in MERGES:
-        raise ConvertError(f"{layer.where} is refused: {reason(layer.kind)}.")
-    parts = branches_of(context, layer)
-    if kind == "Concatenate":
-        _check_axis(parts, layer)
-    if kind == "Subtract":
-        parts[1].builder.scale(-1, 0, layer.where)
-    add_joined(context, layer, parts, MERGES[kind])
-    if kind == "Average":
-        context.builder.scale(1 / len(parts), 0, layer.where)
-
-
 def branches_of(context: Context, layer: KerasLayer) -> list[Context]:
     """Return the contexts behind the layers of all branches, of sequences or of one row."""
     parts = [_branch(context, branch) for branch in layer.branches]
@@ -54,8 +38,8 @@ def add_joined(context: Context, layer: KerasLayer, parts: list[Context], merge:
     context.time = max(times, key=lambda rows: -1 if rows is None else rows)
     if None in times and not any(rows and rows > 1 for rows in times):
         context.time = None
-    context.one_query = parts[0].time in (0, 1) and context.time not in (0, 1)
     context.ended = all(part.ended for part in parts)
+    context.carried = parts[0].carried
     context.decoded = context.decoded or any(part.decoded for part in parts)
 
 
@@ -82,19 +66,9 @@ def _align(parts: list[Context], layer: KerasLayer) -> None:
 
     Where all are reduced the last row of what is joined is the same.
     """
-    if all(part.ended for part in parts):
+    if all(part.ended for part in parts) and len({part.carried for part in parts}) == 1:
         return
     for part in parts:
         if part.ended:
             part.builder.add(Last(part.need_width(layer)), {}, layer.where)
             part.ended = False
-
-
-def _check_axis(parts: list[Context], layer: KerasLayer) -> None:
-    """Check that features are concatenated, not steps."""
-    axis = layer.config.get("axis", -1)
-    if axis != -1 and axis != (1 if all(part.time == 0 for part in parts) else 2):
-        raise ConvertError(
-            f"{layer.where}: expected axis -1, the features, got {axis}: no layer here puts rows "
-            "behind rows."
-        )

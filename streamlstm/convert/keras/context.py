@@ -57,16 +57,20 @@ class Context:
         Length of the input sequence; None if it is open, or there is none.
     ended : bool
         Whether a layer has reduced a sequence to its last step, of which no layer here knows.
+    carried : int or None
+        How many rows that sequence has, which are still there; None if that is open.
     final : KerasLayer
         The last layer.
     decoded : bool
         Whether a second sequence has begun at the end of the first, of which all rows are answered.
     padding : tuple of int and int
         Rows of zeros before and behind the sequence, which the next layer gets.
-    one_query : bool
-        Whether the first of the branches that were joined last has one row, and others more.
     part : InputPart or None
         The input that came in last, where there are several.
+    columns : list of int or None
+        Which columns of an observation come in, as they are; None behind a layer that changes them.
+    categories : dict of int to int
+        Columns of an observation that are categories, and how many of these there are.
     embeds : bool
         Whether the input is a category, which an embedding takes first.
     numbers : KerasLayer or None
@@ -91,10 +95,12 @@ class Context:
         embeds = working[:1] == ["Embedding"]
         self.time: int | None = None
         self.ended, self.rows = False, None
+        self.carried: int | None = None
         self.decoded = False
         self.padding = (0, 0)
-        self.one_query = False
         self.part: InputPart | None = None
+        self.columns: list[int] | None = None
+        self.categories: dict[int, int] = {}
         self.embeds = embeds
         self.numbers: KerasLayer | None = None
         self.final = network.layers[-1]
@@ -116,9 +122,9 @@ class Context:
                     "keras.Model(net.get_layer(NAME).input, net.outputs).save('rest.keras'), and "
                     "what comes before the layer NAME be computed in your own program."
                 )
-        self.builder = ModelBuilder(
-            1 + self.count_of_numbers if embeds else shape[-1] if shape else None
-        )
+        width = shape[-1] if shape else None
+        self.builder = ModelBuilder(1 + self.count_of_numbers if embeds else width)
+        self.columns = None if width is None else list(range(width))
 
     @property
     def count_of_numbers(self) -> int:
@@ -143,7 +149,8 @@ class Context:
 
     def end_sequence(self) -> None:
         """Reduce the sequence to its last step: a stream needs no other from here on."""
-        self.ended = self.ended or self.time not in (0, 1)
+        if self.time not in (0, 1):
+            self.ended, self.carried = True, self.time
         self.time = 0
 
     def check_axis(self, layer: KerasLayer) -> None:

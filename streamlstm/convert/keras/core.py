@@ -8,7 +8,7 @@ import numpy as np
 from ...errors import ConvertError
 from ...network.layers import Dense, Embedding, Last, Reverse
 from ..common.weights import Float64Array
-from . import over_rows, padding, rows
+from . import operations, over_rows, padding, rows
 from .add_layers import add_dense, add_prelu
 from .config import read_parts
 from .context import Context, units
@@ -37,6 +37,7 @@ def input_part(context: Context, layer: KerasLayer) -> None:
     weights = {"weight": columns, "bias": np.zeros(part.width)}
     context.builder.add(Dense(N, part.width), weights, layer.where)
     context.part = part
+    context.columns = context.columns and context.columns[part.columns]
     if not part.is_series:
         context.end_sequence()
 
@@ -55,6 +56,7 @@ def expand_dims(context: Context, layer: KerasLayer) -> None:
         context.time = 1
         return
     rows.to_rows(context, context.need_width(layer), layer.where)
+    context.decoded = True
 
 
 def squeeze(context: Context, layer: KerasLayer) -> None:
@@ -114,13 +116,10 @@ def _of_a_part(context: Context, layer: KerasLayer, table: Float64Array) -> None
     It takes the second differences of ``max(0, x - n)``, which are exact for whole numbers.
     """
     N, part = len(table), context.part
-    is_series = context.numbers is not None or (part is not None and part.is_series)
-    if (
-        (part is None and not is_series)
-        or context.builder.width != 1
-        or len(context.builder.layers) > 1
-    ):
-        raise ConvertError(f"{layer.where} is refused: an embedding is the first layer.")
+    if context.columns is None or len(context.columns) != 1:
+        raise ConvertError(
+            f"{layer.where} is refused: an embedding takes the input itself, or one column of it."
+        )
     if N > _MOST_CATEGORIES:
         raise ConvertError(
             f"{layer.where} is refused: beside other inputs embeddings of up to {_MOST_CATEGORIES} "
@@ -132,11 +131,11 @@ def _of_a_part(context: Context, layer: KerasLayer, table: Float64Array) -> None
     context.builder.add(Dense(N + 2, N), {"weight": second, "bias": np.zeros(N)}, layer.where)
     vectors = {"weight": table.T, "bias": np.zeros(table.shape[1])}
     context.builder.add(Dense(N, table.shape[1]), vectors, layer.where)
-    if part is not None and not is_series and len(part.shape) == 2:  # a row of one category
+    if part is not None and not part.is_series and len(part.shape) == 2:  # a row of one category
         rows.alone(context, layer.where)
         context.time = 1
-    name = "what it takes" if part is None else part.name
-    context.builder.notes.append(f"{layer.where}: {name} is a whole number from 0 to {N - 1}.")
+    context.categories[context.columns[0]] = N
+    context.builder.notes.append(f"{layer.where} takes whole numbers from 0 to {N - 1}.")
 
 
 def concatenate(context: Context, layer: KerasLayer) -> None:
@@ -175,11 +174,15 @@ def reshape(context: Context, layer: KerasLayer) -> None:
         )
         fits = fits and len(sizes) <= 2 and (one or len(sizes) == 2)
         time = len(sizes) - 1 if one else time
+    if not fits and operations.reshape_rows(context, layer, list(target or ())):
+        return
     if not fits:
         raise ConvertError(
             f"{layer.where} is refused: it makes {target} of {context.time} rows of "
-            f"{width}, and no layer here does."
+            f"{width}, and no layer here does; of a window of known length (window=T) it may."
         )
+    if time == 1 and context.carried:
+        rows.alone(context, layer.where)
     context.time = time
 
 
@@ -198,6 +201,8 @@ def slice_(context: Context, layer: KerasLayer) -> None:
         _rows(context, layer, parts[1])
     wanted = [features] if isinstance(features, int) else features
     columns = np.eye(N)[wanted]
+    if context.columns is not None:
+        context.columns = np.array(context.columns)[wanted].tolist()
     if not len(columns):
         raise ConvertError(f"{layer.where} takes none of the {N} features that come.")
     if (columns.shape != (N, N)) or (columns != np.eye(N)).any():
@@ -235,6 +240,7 @@ def _rows(context: Context, layer: KerasLayer, part: int | slice) -> None:
         context.builder.add(Reverse(context.need_width(layer)), {}, layer.where)
         taken = range(T)[T - 1 - taken[0] : T - taken[-1] : -taken.step]
     padding.take_rows(context, layer, taken)
+    context.decoded = context.decoded or len(taken) < T
     if isinstance(part, int):
         context.time = 0
 

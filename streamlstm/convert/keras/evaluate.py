@@ -19,7 +19,7 @@ from .add_layers import from_cudnn
 from .affine import read_affine
 from .concatenate import ANNOTATION, SLICES
 from .config import read_slice
-from .evaluate_rows import join, looks_over_rows, over_rows
+from .evaluate_rows import answers_all_rows, join, looks_over_rows, over_rows
 from .file import Config, read_keras
 from .inputs import PART
 from .network import KerasLayer, Network, read_network
@@ -34,7 +34,8 @@ def evaluators(path: str) -> Iterator[Evaluator]:
     """Yield ways to compute a Keras file: an installed Keras of its version, then its arrays."""
     module = installed_keras(read_keras(path).major)
     if module:
-        yield Evaluator(module, lambda X, O: run_keras(module, path, X, O))
+        parts = read_network(read_keras(path)).parts
+        yield Evaluator(module, lambda X, O: run_keras(module, path, X, O, parts))
     yield Evaluator(FROM_ARRAYS, lambda X, _: evaluate(path, X), _caveat(path))
 
 
@@ -62,8 +63,7 @@ def _over_window(
 ) -> Float64Array:
     """Return the last outputs, Y[1, O], of a network for a window of rows."""
     Y = _through(weights, network.layers, major, X)
-    decoded = any(layer.kind == "RepeatVector" for layer in network.layers)
-    Y = Y.reshape(1, -1) if decoded else Y[-1:]
+    Y = Y.reshape(1, -1) if answers_all_rows(network) else Y[-1:]
     return Y if network.skip is None else Y + X[-1:, network.skip]
 
 

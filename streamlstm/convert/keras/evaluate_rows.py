@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..common.weights import Float64Array
+from .affine import number_of
 from .branches import kind_of
 from .concatenate import SLICES
 from .config import input_shape, read_parts, read_rows
@@ -18,6 +19,7 @@ from .context import CONVOLUTIONS, GLOBAL_POOLING, POOLING
 from .graph import LAST
 from .inputs import PART
 from .network import KerasLayer, Network
+from .written_attention import FACTOR
 
 Rows = Callable[[Float64Array], Float64Array]
 RECURRENT = ("LSTM", "GRU", "SimpleRNN")
@@ -34,6 +36,8 @@ def looks_over_rows(network: Network) -> bool:
     for layer in network.all_layers:
         if layer.kind in _KINDS or layer.config.get("go_backwards"):
             return True
+        if _makes_rows(layer):
+            return _is_long(network)
         if layer.kind == PART and not layer.config["part"].is_series:
             return _is_long(network)
         if layer.kind == "Flatten" and not ended and _is_long(network):
@@ -48,6 +52,25 @@ def looks_over_rows(network: Network) -> bool:
             return _is_long(network)
         ended |= layer.kind in RECURRENT and not layer.config.get("return_sequences")
     return False
+
+
+def answers_all_rows(network: Network) -> bool:
+    """Tell whether rows are not steps any more, so that an answer is all of them."""
+    for layer in network.all_layers:
+        if layer.kind == "RepeatVector" or _makes_rows(layer):
+            return True
+        taken = read_rows(layer.calls) if layer.kind in SLICES else None
+        if taken is not None and not taken[1]:
+            return True
+    return False
+
+
+def _makes_rows(layer: KerasLayer) -> bool:
+    if layer.kind == "ExpandDims":
+        return layer.config["axis"] in (2, -1)
+    if layer.kind == "Concatenate":
+        return layer.config.get("axis") in (1, -2)
+    return layer.kind == "Reshape" and len(layer.config.get("target_shape") or ()) == 2
 
 
 def _is_long(network: Network) -> bool:
@@ -107,11 +130,18 @@ def over_rows(
     if kind == "Cropping1D":
         first, last = _ends(config, "cropping")
         return lambda X: X[first : len(X) - last]
+    if kind == "Reshape":
+        sizes = config["target_shape"]
+        return lambda X: X.reshape(sizes) if len(sizes) == 2 else X.reshape(1, -1)
+    if kind in ("Absolute", "Square", "Negative"):
+        return lambda X: getattr(np, kind.lower())(X)
+    if kind in ("Maximum", "Minimum"):
+        return lambda X: getattr(np, kind.lower())(X, number_of(layer))
     if kind == "Flatten":
         return lambda X: X.reshape(1, -1)
     if kind == "RepeatVector":
         return lambda X: np.tile(X[-1], (config["n"], 1))
-    if kind == "Attention" and not layer.branches:
+    if kind in ("Attention", "AdditiveAttention") and not layer.branches:
         return lambda X: _attend([X, X], layer, arrays)
     if kind == "MultiHeadAttention" and not layer.branches:
         return lambda X: _attend_heads([X, X], layer, arrays)
@@ -127,12 +157,16 @@ def over_rows(
 def join(layer: KerasLayer, parts: list[Float64Array], arrays: list[Float64Array]) -> Float64Array:
     """Return what a layer makes of branches, each [rows, N] or [N], of as many rows or of one."""
     kind = kind_of(layer)
-    if kind == "Attention":
+    if kind in ("Attention", "AdditiveAttention"):
         return np.asarray(_attend(parts, layer, arrays))
     if kind == "MultiHeadAttention":
         return np.asarray(_attend_heads(parts, layer, arrays))
     if kind == "Dot":
         return np.asarray((parts[0] * parts[1]).sum(axis=0, keepdims=True))
+    if kind in ("Maximum", "Minimum"):
+        return np.asarray(getattr(np, kind.lower())(*parts))
+    if kind == "Concatenate" and _makes_rows(layer) and any(len(part) > 1 for part in parts):
+        return np.concatenate(parts)
     if kind == "Concatenate":
         shape = np.broadcast_shapes(*(part.shape[:-1] for part in parts))
         return np.concatenate([np.broadcast_to(p, (*shape, p.shape[-1])) for p in parts], axis=-1)
@@ -236,7 +270,15 @@ def _pool(config: dict[str, Any], function: Any, X: Float64Array) -> Float64Arra
 def _attend(parts: list[Float64Array], layer: KerasLayer, arrays: list[Float64Array]) -> Any:
     """Return what queries see of values, by keys; parts are query, value, and key if it differs."""
     query, value, key = parts[0], parts[1], parts[-1]
-    scores = (float(arrays[0]) if arrays else 1.0) * query @ key.T
+    if layer.kind == "AdditiveAttention":
+        scale = arrays[0] if arrays else np.float64(1)
+        scores = (scale * np.tanh(query[:, None] + key[None])).sum(axis=2)
+    elif layer.config.get("score_mode") == "concat":
+        *scales, weight = (float(array) for array in arrays)
+        scores = weight * np.tanh(math.prod(scales) * (query[:, None] + key[None])).sum(axis=2)
+    else:
+        scores = (float(arrays[0]) if arrays else 1.0) * query @ key.T
+        scores = scores * float(layer.config.get(FACTOR, 1.0))
     return _shares(scores, layer) @ value
 
 

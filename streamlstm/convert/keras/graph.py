@@ -7,6 +7,7 @@ from .calls import ORIGIN, find_call, one_entry_a_call, tensors
 from .concatenate import read_concatenate
 from .config import layer_name
 from .file import Config
+from .written_attention import replace_products
 
 _RECURRENT = ("LSTM", "GRU", "SimpleRNN")
 _ATTENTION = ("Attention", "AdditiveAttention", "MultiHeadAttention")
@@ -48,6 +49,7 @@ class FunctionalGraph:
     def __init__(self, layers: Sequence[Config], embeddings: bool = True) -> None:
         self._given, self._embeddings = layers, embeddings
         self._layers = one_entry_a_call(layers)
+        self._layers = replace_products(self._layers, self.sources)
         self.side_inputs: set[str] = set()
         self._on_all_paths: dict[str, list[str]] = {}
 

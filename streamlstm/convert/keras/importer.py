@@ -10,12 +10,23 @@ from ...network.layers import Flatten
 from ...network.model import Model
 from ..common.beside import notes_on
 from ..common.error_context import layer_errors, refusals
-from ..common.options import merge_options
-from . import attention, branches, core, norms, over_rows, padding, recurrent, rows
+from ..common.options import CATEGORIES, merge_options
+from . import (
+    additive,
+    attention,
+    core,
+    joins,
+    norms,
+    operations,
+    over_rows,
+    padding,
+    recurrent,
+    rows,
+)
 from .activations import LAYERS as ACTIVATIONS
 from .activations import read_function, read_layer
 from .affine import read_affine
-from .concatenate import ANNOTATION
+from .concatenate import ANNOTATION, SLICES
 from .context import CONVOLUTIONS, GLOBAL_POOLING, POOLING, TRAINING_ONLY, Context
 from .file import KerasFile, read_keras
 from .graph import LAST
@@ -53,14 +64,21 @@ _HANDLERS: dict[str, Callable[[Context, KerasLayer], None]] = {
     "ZeroPadding1D": padding.zero_padding,
     "Cropping1D": padding.cropping,
     "Attention": attention.attention,
+    "AdditiveAttention": additive.additive,
     "MultiHeadAttention": attention.multi_head,
     "Dot": attention.dot,
+    "Absolute": operations.absolute,
+    "Square": operations.square,
+    "Negative": operations.negative,
+    **dict.fromkeys(("Maximum", "Minimum"), operations.larger),
     "Permute": attention.permute,
     **dict.fromkeys(("Sum", "Mean", "Max"), attention.reduction),
     **dict.fromkeys(CONVOLUTIONS, over_rows.convolution),
     **dict.fromkeys(POOLING, over_rows.pooling),
     **dict.fromkeys(GLOBAL_POOLING, over_rows.global_pooling),
 }
+# Layers that leave the values of an observation as they are.
+_SELECT = ("InputLayer", PART, *SLICES, *TRAINING_ONLY)
 _QUANTIZED = ("int8", "int4", "float8", "uint8", "gptq")
 
 
@@ -122,6 +140,9 @@ def _convert(file: KerasFile, network: Network, options: dict[str, Any]) -> Mode
     context.builder.notes += notes_on(file.beside, {}, options, "The file")
     if network.parts:
         _name_inputs(context, network, options)
+    if context.categories:
+        listed = ", ".join(f"{column}: {n}" for column, n in sorted(context.categories.items()))
+        options["metadata"] = {CATEGORIES: listed, **(options.get("metadata") or {})}
     skip = _skip(file, network, context.builder.width)
     source = f"Keras {file.version}".strip()
     return context.builder.build(source, **merge_options(options, skip=skip))
@@ -146,17 +167,24 @@ def _window(network: Network, context: Context) -> int | None:
 
 
 def _add(context: Context, layer: KerasLayer) -> None:
-    """Append a layer to the model."""
-    kind, config = layer.kind, layer.config
+    """Append a layer to the model, and what had to come before it."""
+    kind = layer.kind
     _check_precision(layer)
     if kind not in (*CONVOLUTIONS, *TRAINING_ONLY, "ZeroPadding1D"):
         padding.settle(context, layer.where)
     if kind not in ("Embedding", "ExpandDims", *TRAINING_ONLY):
         rows.settle(context)
+    _append(context, layer)
+    if kind not in _SELECT:
+        context.columns = None
+
+
+def _append(context: Context, layer: KerasLayer) -> None:
+    kind, config = layer.kind, layer.config
     if ANNOTATION in config:
         core.concatenate(context, layer)
     elif layer.branches and kind not in _HANDLERS:
-        branches.join(context, layer)
+        joins.join(context, layer)
     elif kind in TRAINING_ONLY:
         context.weights.drop(layer)
     elif kind == "Softmax" and attention.softmax(context, layer):

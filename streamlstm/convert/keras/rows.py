@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...errors import ConvertError
-from ...network.layers import Conv1D, Last, Transpose
+from ...network.layers import Conv1D, Flatten, Last, Pool, Reverse, Transpose
 from . import over_rows
 from .context import Context
 
@@ -22,6 +22,32 @@ def to_rows(context: Context, rows: int, where: str) -> None:
             made = Conv1D(1, width, width, stride=width)
             context.builder.add(made, {"weight": weight, "bias": np.zeros(width)}, where)
     context.time = rows
+
+
+def in_one_row(context: Context, where: str) -> None:
+    """Put all rows of a sequence one behind the other."""
+    alone(context, where)
+    if context.time and context.time > 1:
+        made = Flatten(context.builder.width or 0, context.time)
+        context.builder.add(made, {}, where)
+        context.time = 1
+
+
+def pick(context: Context, t: int, T: int, where: str) -> None:
+    """Leave all but row t of T out; what it costs does not depend on the width squared."""
+    builder, N = context.builder, context.builder.width or 0
+    if t < T - 1 - t:
+        builder.add(Reverse(N), {}, where)
+        t = T - 1 - t
+    if 0 < t < T - 1:  # rows 0, t, and in the middle of T also the last
+        builder.add(Pool(N, "sum", 1, t), {}, where)
+        if 2 * t == T - 1:
+            first = np.zeros((N, 2, N))
+            first[:, 0] = np.eye(N)
+            made = Conv1D(N, N, 2)
+            builder.add(made, {"weight": first, "bias": np.zeros(N)}, where)
+    builder.add(Last(N), {}, where)
+    context.time = 1
 
 
 def settle(context: Context) -> None:

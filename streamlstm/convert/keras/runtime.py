@@ -1,6 +1,6 @@
 """Evaluation of Keras networks by an installed Keras."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -10,6 +10,7 @@ import numpy as np
 
 from ...errors import ConvertError
 from ..common.weights import Float64Array
+from .inputs import InputPart
 
 
 def installed_keras(major: int) -> str | None:
@@ -20,10 +21,14 @@ def installed_keras(major: int) -> str | None:
     return None
 
 
-def run_keras(module: str, path: str, X: Float64Array, O: int) -> Float64Array:
-    """Compute a Keras file for ``X[T, F]`` by an installed Keras."""
+def run_keras(
+    module: str, path: str, X: Float64Array, O: int, parts: Sequence[InputPart] = ()
+) -> Float64Array:
+    """Compute a Keras file for ``X[T, F]`` by an installed Keras; ``parts`` are its inputs."""
     model = import_module(module).models.load_model(path, compile=False)
     shape = model.input_shape
+    if parts:
+        return _of_several(model, X, O, parts)
 
     def run(x: Float64Array) -> Any:
         batch = x.astype(np.float32)
@@ -37,6 +42,24 @@ def run_keras(module: str, path: str, X: Float64Array, O: int) -> Float64Array:
         steps = [model.predict_on_batch(x[None, None].astype(np.float32)) for x in X]
         return np.stack([np.asarray(y, np.float64).reshape(O) for y in steps])
     if len(shape) == 3 and shape[1] == len(X):  # a window, of which the last output counts
+        return np.asarray(run(X), np.float64).reshape(-1, O)[-1:]
+    return _every_step(run, X, O)
+
+
+def _of_several(model: Any, X: Float64Array, O: int, parts: Sequence[InputPart]) -> Float64Array:
+    """Compute a network of several inputs for a window, or for each beginning of a series."""
+
+    def run(x: Float64Array) -> Any:
+        given = []
+        for part in parts:
+            own = x[:, part.columns].astype(np.float32)
+            own = own if part.is_series else own[-1]
+            given.append(own.reshape(1, *(n or len(x) for n in part.shape[1:])))
+        return model.predict_on_batch(given)
+
+    if len(parts) != len(model.inputs):
+        raise ConvertError("expected a network whose inputs are all parts of an observation.")
+    if any(part.is_series and part.shape[1] == len(X) for part in parts):
         return np.asarray(run(X), np.float64).reshape(-1, O)[-1:]
     return _every_step(run, X, O)
 

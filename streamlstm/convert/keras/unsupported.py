@@ -7,7 +7,7 @@ from .graph import LAST
 from .network import KerasLayer
 
 _ATTENTION = (
-    "of attention layers only Attention and MultiHeadAttention, of dot products, are supported"
+    "of attention layers only Attention, AdditiveAttention and MultiHeadAttention are supported"
 )
 _AXES = "it convolves along another axis than time: a row of a stream has one axis, its features"
 _LOCAL = "of convolutions only Conv1D, SeparableConv1D and DepthwiseConv1D are supported"
@@ -23,7 +23,6 @@ _GROUPS = "it normalises by mean and variance of what it is given, over groups o
 REASONS = {
     "Lambda": _FACTOR,
     "TFOpLambda": _CODE,
-    "AdditiveAttention": _ATTENTION,
     "GroupNormalization": _GROUPS,
     "UnitNormalization": "it divides by the length of a vector, and no layer here does",
     "RMSNormalization": "it divides by the root of the mean square, and no layer here does",
@@ -34,7 +33,7 @@ REASONS = {
     **dict.fromkeys(("Conv1DTranspose", "LocallyConnected1D"), _LOCAL),
     "UpSampling1D": _MORE_ROWS,
     **dict.fromkeys(("Add", "Subtract", "Multiply", "Concatenate", "Average"), _GRAPH),
-    **dict.fromkeys(("Maximum", "Minimum", "Merge"), _GRAPH),
+    "Merge": _GRAPH,
 }
 _BEFORE = (
     "What comes before it can be brought by itself, keras.Model(net.inputs, "

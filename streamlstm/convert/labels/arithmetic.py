@@ -1,13 +1,17 @@
 """Arithmetic in ``forward`` followed on labels: scaling by constants, sums of signals."""
 
+from typing import Any
+
 import numpy as np
 
 from ...errors import ConvertError
+from ...network.layers import Flatten
 from ..common.weights import Float64Array, Weights
 from .forks import as_last, common_positions
 from .layers import TorchLayer
 from .sequences import without_rest
 from .signals import Labels, Signal, Signals
+from .whole_window import joined, unflattened
 
 
 def scale(
@@ -43,6 +47,13 @@ def _scaled(
     weight, bias = np.ones(source.width), np.zeros(source.width)
     weight[value], bias[value] = rows[:, 1], rows[:, 2]
     if not ((weight[value] == rows[:, 1]) & (bias[value] == rows[:, 2])).all():
+        if signals.windowed and source.rows > 1 and _by_row(source, rows, position):
+            flat = signals.over_rows(source, Flatten(source.width, source.rows), "flatten")
+            place = position % source.rows * source.width + value
+            weight, bias = np.ones(flat.width), np.zeros(flat.width)
+            weight[place], bias[place] = rows[:, 1], rows[:, 2]
+            scaled = unflattened(signals, _affine(signals, flat, weight, bias, name), source.rows)
+            return np.asarray(scaled.first + position * scaled.width + value)
         kinds, value = np.unique(rows, axis=0, return_inverse=True)
         matrix = np.eye(source.width)[kinds[:, 0].astype(np.int64)] * kinds[:, 1:2]
         new = signals.linear(source, matrix, kinds[:, 2], name)
@@ -50,11 +61,26 @@ def _scaled(
     elif (weight == 1).all() and (bias == 0).all():
         new = source
     else:
-        key = ("scale", weight.tobytes(), bias.tobytes())
-        layer = TorchLayer(name, "function", Weights(name, {}), steps=[(weight, bias)])
-        terms = [(source, np.diag(weight))]
-        new = signals.add(key, source.width, source, layer=layer, terms=terms, bias=bias)
+        new = _affine(signals, source, weight, bias, name)
     return np.asarray(new.first + position * new.width + value)
+
+
+def _affine(
+    signals: Signals, source: Signal, weight: Float64Array, bias: Float64Array, name: str
+) -> Signal:
+    key = ("scale", weight.tobytes(), bias.tobytes())
+    layer = TorchLayer(name, "function", Weights(name, {}), steps=[(weight, bias)])
+    more: dict[str, Any] = {"layer": layer, "bias": bias}
+    if not isinstance(source.layer and source.layer.options.get("layer"), Flatten):
+        more["terms"] = [(source, np.diag(weight))]
+    return signals.add(key, source.width, source, **more)
+
+
+def _by_row(source: Signal, rows: Float64Array, position: Labels) -> bool:
+    """Return whether each number of a window has a weight and a bias of its own."""
+    each = np.stack([position % source.rows, rows[:, 0].astype(np.int64)], axis=1)
+    kinds = np.concatenate([each, rows[:, 1:]], axis=1)
+    return len(np.unique(each, axis=0)) == len(np.unique(kinds, axis=0))
 
 
 def add(signals: Signals, a: Labels, b: Labels, factor: float, what: str) -> Labels:
@@ -65,6 +91,10 @@ def add(signals: Signals, a: Labels, b: Labels, factor: float, what: str) -> Lab
     ConvertError
         If numbers of different steps or streams are added.
     """
+    return joined(signals, lambda x, y: _add(signals, x, y, factor, what), a, b)
+
+
+def _add(signals: Signals, a: Labels, b: Labels, factor: float, what: str) -> Labels:
     a, b = (without_rest(signals, part) for part in np.broadcast_arrays(a, b))
     left, right = signals.locate(a), signals.locate(b)
     if (left.signal < 0).any() or (right.signal < 0).any():

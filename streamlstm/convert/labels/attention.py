@@ -6,19 +6,33 @@ import numpy as np
 
 from ...errors import ConvertError
 from ...network.layers import Attention
-from .followed import Followed
+from .followed import Followed, Scores
 from .forks import as_last, fork, multiply, weighted_sum
 from .sequences import whole_sequence
 from .signal import WindowNeededError
-from .signals import Labels, Signal
+from .signals import Labels, Signal, Signals
 
 
-def by_head(follow: Any, *labels: Labels) -> Labels:
-    """Apply a function of [B, M, K] to all axes between the first and the last two."""
-    between = labels[0].shape[1:-2]
-    flat = [part.reshape(part.shape[0], -1, *part.shape[-2:]) for part in labels]
-    found = [follow(*(part[:, n] for part in flat)) for n in range(flat[0].shape[1])]
-    return np.stack(found, axis=1).reshape(len(flat[0]), *between, *found[0].shape[1:])
+def by_head(follow: Any, *labels: Labels, signals: Signals) -> Labels:
+    """Apply a function of [B, M, K] to each head of [..., M, K].
+
+    All that has the same values of the same signals is one head, whose streams are an axis.
+    """
+    lead = labels[0].shape[:-2]
+    flat = [part.reshape(-1, *part.shape[-2:]) for part in labels]
+    heads: dict[bytes, list[int]] = {}
+    for n in range(len(flat[0])):
+        located = [signals.locate(part[n]) for part in flat]
+        key = b"".join(part.tobytes() for found in located for part in (found.signal, found.value))
+        heads.setdefault(key, []).append(n)
+    made: Labels | None = None
+    for places in heads.values():
+        found = follow(*(part[places] for part in flat))
+        if made is None:
+            made = np.empty((len(flat[0]), *found.shape[1:]), np.int64)
+        made[places] = found
+    assert made is not None
+    return made.reshape(*lead, *made.shape[1:])
 
 
 def product(values: Followed, a: Labels, b: Labels) -> Labels:
@@ -48,7 +62,7 @@ def product(values: Followed, a: Labels, b: Labels) -> Labels:
     scores = signals.add(
         ("scores", id(key)), key.rows, query, hidden="attention scores", rows=query.rows
     )
-    values.scores[scores] = query, key
+    values.scores[scores] = Scores(query, key)
     positions = streams[:, None] * scores.rows + np.arange(scores.rows)
     return signals.labels(scores, positions)
 
@@ -60,8 +74,8 @@ def _sums(values: Followed, product: Labels, what: str) -> Labels:
     return values.signals.labels(summed, positions)
 
 
-def shares_of(values: Followed, source: Signal) -> Signal | None:
-    """Return the softmax of attention scores, perhaps scaled; None for any other signal."""
+def scores_of(values: Followed, source: Signal) -> Scores | None:
+    """Return what a signal of attention scores, perhaps scaled, is; None for any other signal."""
     scale, base = 1.0, source
     while base.layer is not None and base.source is not None and len(base.layer.steps) == 1:
         step = base.layer.steps[0]
@@ -75,22 +89,43 @@ def shares_of(values: Followed, source: Signal) -> Signal | None:
         return None
     if not scale > 0:
         raise ConvertError(f"{values.where} scales attention by {scale:g}")
+    found = values.scores[base]
+    return found._replace(scale=found.scale * scale)
+
+
+def masked(values: Followed, source: Signal) -> Signal | None:
+    """Return scores without those of later rows; None if a signal is none of scores."""
+    scores = scores_of(values, source)
+    if scores is None:
+        return None
     made = values.signals.add(
-        ("shares", scale), base.width, base, hidden="shares of attention", rows=base.rows
+        ("masked",), source.width, source, hidden="masked attention scores", rows=source.rows
     )
-    values.shares[made] = (*values.scores[base], scale)
+    values.scores[made] = scores._replace(causal=True)
+    return made
+
+
+def shares_of(values: Followed, source: Signal) -> Signal | None:
+    """Return the softmax of attention scores, perhaps scaled; None for any other signal."""
+    scores = scores_of(values, source)
+    if scores is None:
+        return None
+    made = values.signals.add(
+        ("shares",), source.width, source, hidden="shares of attention", rows=source.rows
+    )
+    values.shares[made] = scores
     return made
 
 
 def _seen(values: Followed, a: Labels, b: Labels, shares: Signal) -> Labels:
     """Follow the product of shares[B, M, K] with values b[B, N, K] of K rows."""
-    query, key, scale = values.shares[shares]
+    query, key, scale, causal = values.shares[shares]
     what = f"{values.where} (attention)"
     value, streams = whole_sequence(values, np.moveaxis(b, 2, 0), what)
     positions = streams[:, None] * shares.rows + np.arange(shares.rows)
     if not np.array_equal(values.signals.labels(shares, positions), a):
         raise ConvertError(f"{what} takes a part of its shares")
-    made = attend(values, (query, key, value), scale)
+    made = attend(values, (query, key, value), scale, causal=causal)
     return values.signals.labels(made, positions)
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...errors import ConvertError
-from ...network.layers import Repeat
+from ...network.layers import Flatten, Repeat, Transpose
 from ..common.weights import Float64Array, Weights
 from .forks import resolve_fork
 from .layers import TorchLayer
@@ -121,15 +121,20 @@ def _read_window(signals: Signals, labels: Labels) -> Output:
 
 
 def _decodes(signal: Signal) -> bool:
-    """Return whether a signal is of a sequence that a Repeat has begun."""
+    """Return whether a signal's rows are none of the window: a Repeat's, or its features."""
+    exchanged = False
     while True:
-        layer = signal.layer
-        if layer is not None and isinstance(layer.options.get("layer"), Repeat):
+        layer = None if signal.layer is None else signal.layer.options.get("layer")
+        if isinstance(layer, Repeat):
             return True
+        if isinstance(layer, Transpose) and layer.rows > 1:
+            exchanged = not exchanged
+        elif isinstance(layer, Transpose | Flatten):
+            exchanged = False
         below = [signal.source, *(inner for inner, _ in signal.terms)]
         before = [inner for inner in below if inner is not None]
         if not before:
-            return False
+            return exchanged
         signal = before[0]
 
 

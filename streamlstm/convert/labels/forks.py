@@ -12,6 +12,7 @@ from ...network.layers import Last, Pool
 from ..common.weights import Float64Array, Weights
 from .layers import TorchLayer
 from .signal import Labels, Located, Signal, StreamsMixedError
+from .whole_window import joined
 
 if TYPE_CHECKING:
     from .signals import Signals
@@ -160,6 +161,10 @@ def common_positions(
 
 def multiply(signals: Signals, a: Labels, b: Labels, what: str) -> Labels:
     """Return the labels of ``a * b``, both from the input; they broadcast."""
+    return joined(signals, lambda x, y: _multiply(signals, x, y, what), a, b)
+
+
+def _multiply(signals: Signals, a: Labels, b: Labels, what: str) -> Labels:
     a, b = (as_last(signals, part) for part in np.broadcast_arrays(a, b))
     left, right = signals.locate(a), signals.locate(b)
     if (left.signal < 0).any() or (right.signal < 0).any():

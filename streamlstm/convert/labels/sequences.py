@@ -9,6 +9,7 @@ import numpy as np
 from ...errors import ConvertError
 from ...network.layers import Conv1D, Repeat, Reverse
 from .signals import Labels, Signal, Signals
+from .whole_window import rows_anew
 
 if TYPE_CHECKING:  # it imports the signals
     from .followed import Followed
@@ -21,7 +22,7 @@ def as_sequence(values: Followed, labels: Labels, name: str) -> tuple[Signal, La
     those that padding has added.
     """
     signals = values.signals
-    source, positions = signals.vectors(labels, name)
+    source, positions = signals.vectors(labels, name, mixed=False)
     stream, step = np.divmod(positions, source.rows)
     if (stream != stream[0]).any() or (step != step[:, :1]).any():
         return source, positions
@@ -94,9 +95,14 @@ def whole_sequence(values: Followed, labels: Labels, name: str) -> tuple[Signal,
     """Return the signal of all rows of a sequence with labels[rows, B, N], and the streams[B]."""
     source, positions = as_sequence(values, labels, name)
     stream, step = np.divmod(positions, source.rows)
-    if len(step) != source.rows or (step != np.arange(len(step))[:, None]).any():
-        raise ConvertError(f"{name} is given a part of the steps, or steps in another order")
-    return source, stream[0]
+    if len(step) == source.rows and (step == np.arange(len(step))[:, None]).all():
+        return source, stream[0]
+    part = f"{name} is given a part of the steps, or steps in another order"
+    if not values.signals.windowed or (step != step[:, :1]).any():
+        raise ConvertError(part)
+    chosen = values.signals.labels(source, positions).reshape(-1, source.width)
+    made, positions = rows_anew(values.signals, chosen, name, mixed=False)
+    return made, positions.reshape(stream.shape)[0] // made.rows
 
 
 def padding_of(given: Any, labels: Labels) -> int:

@@ -24,6 +24,7 @@ from .signal import Labels as Labels
 from .signal import Signal as Signal
 from .signal import StreamsMixedError as StreamsMixedError
 from .transposed import transposed
+from .whole_window import rows_anew, uneven
 
 _MAX_WIDTH = 8192  # of a signal that arithmetic makes
 _MAX_FLAT = 2**18  # and of a window, as one row
@@ -40,7 +41,14 @@ class Signals:
         F, features of an observation.
     windowed : bool
         Whether the T steps are a window, of which a layer may look at all.
+
+    Attributes
+    ----------
+    exchanges : bool
+        Whether a layer may run over the features of a window as if they were its rows.
     """
+
+    exchanges = True
 
     def __init__(self, streams: int, steps: int, width: int, windowed: bool = False) -> None:
         self.streams, self.steps, self.windowed = streams, steps, windowed
@@ -86,21 +94,28 @@ class Signals:
         position, value = np.divmod(labels - firsts[found], widths[found])
         return Located(np.where(labels < 0, -1, found), position, value)
 
-    def vectors(self, labels: Labels, what: str) -> tuple[Signal, Labels]:
+    def vectors(self, labels: Labels, what: str, mixed: bool = True) -> tuple[Signal, Labels]:
         """Return the signal whose vectors lie along the last axis, and their positions.
+
+        Of a window a vector may be chosen of all numbers in a way of its own; if ``mixed``, of
+        several rows at once, too.
 
         Raises
         ------
         ConvertError
             If the numbers along it are of several steps or streams, or are constants.
         """
-        labels = transposed(self, labels)
-        found, joined = rows_beside(self, labels.reshape(-1, labels.shape[-1]))
+        whole = transposed(self, labels) if mixed or self.exchanges else labels
+        rows = whole.reshape(-1, labels.shape[-1])
+        found, joined = rows_beside(self, rows)
         if not joined and self._is_apart(found, what):
-            found = self._flattened(found)
+            found = self.flattened(found)
         pairs = list(zip(found.signal[0], found.value[0], strict=True))
         if (found.signal != found.signal[0]).any() or (found.value != found.value[0]).any():
-            raise ConvertError(_uneven(self._all, found, what))
+            if not self.windowed:
+                raise ConvertError(uneven(self, found, what))
+            signal, positions = rows_anew(self, rows, what, mixed=mixed)
+            return signal, positions.reshape(labels.shape[:-1])
         signal = self.gather([(self._all[n], value) for n, value in pairs])
         return signal, found.position[:, 0].reshape(labels.shape[:-1])
 
@@ -128,8 +143,8 @@ class Signals:
         """Return how many rows the signal has of each label taken apart."""
         return np.array([signal.rows for signal in self._all])[found.signal]
 
-    def _flattened(self, found: Located) -> Located:
-        """Return labels as those of whole windows, each one row."""
+    def flattened(self, found: Located) -> Located:
+        """Return labels taken apart as those of whole windows, each one row."""
         signal, position, value = (part.copy() for part in found)
         for n in np.unique(found.signal):
             old = self._all[n]
@@ -151,6 +166,11 @@ class Signals:
         ConvertError
             If there are too few rows.
         """
+        if layer.input_size != source.width:
+            raise ConvertError(
+                f"{name} takes {layer.input_size} values, but the layer before it returns "
+                f"{source.width}"
+            )
         rows = layer.rows_of(source.rows)
         if rows < 1:
             raise ConvertError(f"{name} takes more than {source.rows} steps")
@@ -280,14 +300,6 @@ class Signals:
         matrix = terms[found[0]].copy()
         matrix[:, matrix.shape[1] - (numeric.shape[1] - 1) :] += numeric[:, 1:]
         return {found[0]: matrix}
-
-
-def _uneven(signals: Sequence[Signal], found: Located, what: str) -> str:
-    """Return why vectors cannot be followed that hold other values at some steps."""
-    names = " and ".join(dict.fromkeys(signals[n].name for n in np.unique(found.signal)))
-    if all(signals[n].rows == 1 for n in np.unique(found.signal)):
-        return f"{what} takes the numbers of one vector ({names}) in pieces, as if they were rows"
-    return f"{what} is given other values of {names} at some steps than at others"
 
 
 def _selection(columns: list[int], width: int) -> Float64Array:

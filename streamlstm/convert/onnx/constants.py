@@ -37,8 +37,8 @@ def compute(
         for listed in (names, made)
     ]
     graph = helper.make_graph([node.proto], "constant", *infos)
-    evaluator = ReferenceEvaluator(helper.make_model(graph, opset_imports=opsets))
     try:
+        evaluator = ReferenceEvaluator(helper.make_model(graph, opset_imports=opsets))
         found = evaluator.run(None, {name: given[name] for name in names})
     except Exception as error:  # of any type, depending on the operator
         raise ConvertError(f"{node}: cannot compute this constant: {error}.") from None

@@ -38,7 +38,7 @@ def evaluate(path: str, X: Float64Array, O: int, output: str | None = None) -> F
     graph = onnx.load(path).graph
     constants = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
-    run, problem = _runner(path), ""
+    run, problem = runner(path), ""
     for layout in _layouts(inputs[0], *X.shape):
         try:
             return _outputs(run, graph, inputs, layout, X, O, output)
@@ -58,17 +58,19 @@ def _no_layout(value: Any) -> str:
     )
 
 
-def _runner(path: str) -> Run:
+def runner(source: Any) -> Run:
+    """Return what runs a graph, or the file of one, in ONNX Runtime if that is installed."""
     if find_spec("onnxruntime") is not None:
         onnxruntime = require("onnxruntime", "compute an ONNX graph")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
-        session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
+        given = source if isinstance(source, str) else source.SerializeToString()
+        session = onnxruntime.InferenceSession(given, options, ["CPUExecutionProvider"])
         return lambda feeds: list(session.run(None, feeds))
-    return reference_runner(_for_reference(path))
+    return reference_runner(_for_reference(source))
 
 
-def _for_reference(path: str) -> Any:
+def _for_reference(source: Any) -> Any:
     """Return a graph as ONNX's own evaluator needs it to compute what ONNX defines.
 
     It puts what a Loop collects in each step behind each other, and not on an axis of its own.
@@ -80,7 +82,8 @@ def _for_reference(path: str) -> Any:
     """
     import onnx
 
-    model = onnx.load(path)
+    model = onnx.ModelProto()
+    model.CopyFrom(onnx.load(source) if isinstance(source, str) else source)
     for node in model.graph.node:
         if node.op_type == "Loop":
             _stack_collected(node, next(e.version for e in model.opset_import if not e.domain))

@@ -13,6 +13,7 @@ from ..common.error_context import refusals
 from .build_layers import build_layers
 from .feature_ops import LayerOp
 from .file import exported_metadata, inline_functions, load_model, own_metadata, to_array
+from .following.importer import COMPARED, follow, takes_windows
 from .inputs import input_candidates
 from .interpreter import Interpreter
 from .loops import replace_loops
@@ -103,8 +104,36 @@ def convert_graph(
         except ConvertError as error:
             problem = problem or error
     assert problem is not None
+    try:
+        return _followed(model, constants, output, exported, options, source, [*notes, *more])
+    except ConvertError as error:
+        if takes_windows(model, constants, *_rows(options, exported)):
+            problem = error
     why = "".join(f" The loop {name}: {text}." for name, text in loops.items())
     raise ConvertError(f"{str(problem).rstrip('.')}.{why} {_made_of(model)}") from None
+
+
+def _followed(
+    model: Any,
+    constants: Mapping[str, Any],
+    output: str | None,
+    exported: Mapping[str, Any],
+    options: Mapping[str, Any],
+    source: str,
+    notes: Sequence[str],
+) -> Model:
+    """Return the model of a graph that is no chain, followed on labels."""
+    found = follow(model, constants, output, *_rows(options, exported))
+    builder = found.builder()
+    builder.notes += dict.fromkeys(notes)
+    chosen = {**found.options, **exported, **options}
+    return builder.build(source, compared=COMPARED, **chosen)
+
+
+def _rows(options: Mapping[str, Any], exported: Mapping[str, Any]) -> tuple[int | None, bool]:
+    """Return how many rows a window has, if that is said, and whether the state is kept."""
+    window = options.get("window", exported.get("window"))
+    return window, "window" in options and window is None
 
 
 def _made_of(model: Any) -> str:

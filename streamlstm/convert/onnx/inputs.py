@@ -7,7 +7,7 @@ from typing import Any
 from ...errors import ConvertError
 from .tensor import Axis, Dim, SymbolicTensor
 
-_INTEGERS = (2, 3, 4, 5, 6, 7, 12, 13)  # onnx.TensorProto: uint8 ... int64, uint32, uint64
+INTEGERS = (2, 3, 4, 5, 6, 7, 12, 13)  # onnx.TensorProto: uint8 ... int64, uint32, uint64
 
 
 def input_candidates(
@@ -29,8 +29,8 @@ def input_candidates(
     values = values[:1] + [value for value in values[1:] if not is_length(value)]
     if not values:
         raise ConvertError("the graph has no inputs.")
-    is_integer = {v.name: v.type.tensor_type.elem_type in _INTEGERS for v in values}
-    primes, width = _free_primes(constants), _recurrent_width(model, constants)
+    is_integer = {v.name: v.type.tensor_type.elem_type in INTEGERS for v in values}
+    primes, width = _free_primes(constants), recurrent_width(model, constants)
     tries = [(n, window) for n in (0, 1) if window] + [(None, 1), (0, 1), (1, 1)]
     for unit_axis, length in tries:
         sizes = _sizes(values, primes, width, unit_axis, length or 1)
@@ -60,7 +60,7 @@ def input_candidates(
 def is_length(value: Any) -> bool:
     """Return whether an input holds one integer for each sequence: not a category in time."""
     tensor = value.type.tensor_type
-    return tensor.elem_type in _INTEGERS and len(tensor.shape.dim) == 1
+    return tensor.elem_type in INTEGERS and len(tensor.shape.dim) == 1
 
 
 def _feature_axis(axis: int | None, sizes: Sequence[int]) -> int | None:
@@ -100,7 +100,7 @@ def _sizes(
     return sizes
 
 
-def _recurrent_width(model: Any, constants: Mapping[str, Any]) -> int:
+def recurrent_width(model: Any, constants: Mapping[str, Any]) -> int:
     """Return the input width of the first recurrent layer, for inputs that leave it open."""
     for node in model.graph.node:
         if node.op_type in ("LSTM", "GRU", "RNN") and len(node.input) > 1:

@@ -1,9 +1,9 @@
-"""Recurrent layers as model-local ONNX functions, written by to_onnx and read by from_onnx.
+"""Layers with a state as model-local ONNX functions, written by to_onnx and read by from_onnx.
 
 ONNX's LSTM has no projection, no layer normalisation and no cell clipping, and runtimes differ in
 which of its options they know. Layers with such options are written as a function of one step, in
-elementary nodes that every runtime has. An attribute holds the specification of the layer, which
-from_onnx reads.
+elementary nodes that every runtime has; so is a causal convolution over a stream. An attribute
+holds the specification of the layer, which from_onnx reads.
 """
 
 import json
@@ -14,14 +14,16 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConvertError, ModelError
-from ...network.layers import GRU, LSTM, RNN, Layer
+from ...network.layers import GRU, LSTM, RNN, Conv1D, Layer
 from .feature_ops import LayerOp
 from .node import Node
 from .tensor import SymbolicTensor, Unsupported, Value
+from .write_convolution import write_step
 from .writer import OPSET, Writer
 
 DOMAIN = "streamlstm"
 Recurrent = LSTM | GRU | RNN
+SteppedLayer = LSTM | GRU | RNN | Conv1D
 
 
 def is_standard(layer: Recurrent) -> bool:
@@ -37,19 +39,30 @@ def is_standard(layer: Recurrent) -> bool:
     return usual and layer.cell_activation == "tanh" and not special
 
 
-def parameter_names(layer: Recurrent) -> list[str]:
+def kept_states(layer: SteppedLayer) -> dict[str, int]:
+    """Return names and widths of the states that a graph keeps; a ring begins at its oldest row."""
+    return {name: width for name, width in layer.state.items() if name != "place"}
+
+
+def parameter_names(layer: SteppedLayer) -> list[str]:
     """Return the parameters of one step, in the order of the function's inputs."""
     return [name for name in layer.parameters() if not name.startswith("initial_")]
 
 
-def make_function(layer: Recurrent, name: str) -> Any:
-    """Return the FunctionProto of one step: x, state and weights in; the new state out."""
+def make_function(layer: SteppedLayer, name: str) -> Any:
+    """Return the FunctionProto of one step: x, state and weights in; the new state out.
+
+    Of a convolution its output comes first, and then the new state.
+    """
     from onnx import helper
 
     w = Writer()
-    state, names = list(layer.state), parameter_names(layer)
+    state, names = list(kept_states(layer)), parameter_names(layer)
     outputs = [f"{part}_next" for part in state]
-    if isinstance(layer, LSTM):
+    if isinstance(layer, Conv1D):
+        outputs.insert(0, "y")
+        found = [*write_step(w, layer, "x", "ring", "weight", "bias")]
+    elif isinstance(layer, LSTM):
         found = _lstm(w, layer)
     elif isinstance(layer, GRU):
         found = _gru(w, layer)
@@ -63,7 +76,7 @@ def make_function(layer: Recurrent, name: str) -> Any:
     )
 
 
-def specification(layer: Recurrent) -> str:
+def specification(layer: SteppedLayer) -> str:
     """Return the value of the attribute that holds the specification of a layer."""
     return json.dumps(layer.to_dict())
 
@@ -141,12 +154,12 @@ class LayerFunctionCall:
     layer : layer specification
     """
 
-    layer: Recurrent
+    layer: SteppedLayer
 
     @property
     def states(self) -> int:
         """Number of inputs, after x, that are state."""
-        return len(self.layer.state)
+        return len(kept_states(self.layer))
 
     def outputs(
         self, node: Node, initial: Mapping[str, Sequence[float]], x: Value, *weights: Value
@@ -168,7 +181,7 @@ class LayerFunctionCall:
             name: node.constant(value).astype(np.float64)
             for name, value in zip(names, weights, strict=True)
         }
-        if self.layer.initial_state:
+        if isinstance(self.layer, Recurrent) and self.layer.initial_state:
             for part, name in zip(self.layer.state, node.inputs[1:], strict=False):
                 vector = initial.get(name, np.zeros(self.layer.state[part]))
                 arrays[f"initial_{part}"] = np.asarray(vector, np.float64)
@@ -176,10 +189,9 @@ class LayerFunctionCall:
             raise ConvertError(f"{node}: expected the features on the last axis.")
         step = LayerOp(self.layer, arrays, str(node))
         found = x.with_features(len(x.axes) - 1, self.layer.output_size, step)
-        cell_state = Unsupported(
-            ConvertError(f"{node}: the cell state is no output of a layer here."), True
-        )
-        return [replace(found, recurrent=True, state=True), cell_state][: self.states]
+        other = Unsupported(ConvertError(f"{node}: its state is no output of a layer here."), True)
+        hidden = isinstance(self.layer, Recurrent)
+        return [replace(found, recurrent=True, state=hidden), other][: self.states + (not hidden)]
 
 
 def read_function(node: Node) -> LayerFunctionCall | None:
@@ -191,8 +203,8 @@ def read_function(node: Node) -> LayerFunctionCall | None:
         layer = Layer.from_dict(json.loads(text))
     except (ValueError, TypeError, AttributeError, ModelError) as error:
         raise ConvertError(f"{node}: its specification cannot be read: {error}.") from None
-    if not isinstance(layer, Recurrent):
-        raise ConvertError(f"{node}: expected a recurrent layer, got {layer.kind}.")
+    if not isinstance(layer, SteppedLayer):
+        raise ConvertError(f"{node}: expected a layer with a state, got {layer.kind}.")
     return LayerFunctionCall(layer)
 
 

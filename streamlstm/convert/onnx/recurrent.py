@@ -33,6 +33,7 @@ _DEFAULTS: dict[str, tuple[float, ...]] = {"hard_sigmoid": (0.2, 0.5)}
 CELL_CLIP = "cell_clip"  # none of ONNX's: graphs that are written from other formats have it
 # Activations without defaults in ONNX, or with others in ONNX Runtime.
 _NO_DEFAULTS = ("affine", "scaled_tanh", "thresholded_relu")
+Recurrent = tuple[LSTM | GRU | RNN, dict[str, Float64Array]]
 _GATE_ORDERS = {"LSTM": ("iofc", "ifco"), "GRU": ("zrh", "rzh"), "RNN": ("i", "i")}
 
 
@@ -42,18 +43,8 @@ def recurrent(node: Node, x: SymbolicTensor, *rest: Value) -> list[Value]:
     direction = node.attribute("direction", "forward").lower()
     if direction != "forward":
         return _backwards(node, x, direction, W, R, B, initial_h, initial_c, P)
-    arrays, F, H = _matrices(node, W, R, B)
-    if P is not None:
-        arrays["peephole"] = _peephole(node, P, H)
-    for key, value in (("initial_h", initial_h), ("initial_c", initial_c)):
-        if value is not None:
-            arrays[key] = _initial(node, value, H, key)
-    # All zeros have no effect. Their shape is checked all the same, as a wrong one reveals a broken
-    # export: PyTorch's newer exporter drops a projection and leaves such zeros.
-    for key in ("peephole", "initial_h", "initial_c"):
-        if key in arrays and not arrays[key].any():
-            del arrays[key]
-    layer, arrays = _layer(node, F, H, arrays)
+    layer, arrays = _forward_layer(node, W, R, B, initial_h, initial_c, P)
+    F, H = layer.input_size, layer.hidden_size
     batch_first = bool(node.attribute("layout", 0))
     found = _over_time(node, x, batch_first, F)
     feature = Dim(H) if H > 1 else None
@@ -71,8 +62,37 @@ def recurrent(node: Node, x: SymbolicTensor, *rest: Value) -> list[Value]:
     return outputs[: len(node.outputs)]
 
 
-def _backwards(node: Node, x: SymbolicTensor, direction: str, *given: Value) -> list[Value]:
-    """Return Y, Y_h and Y_c of a layer that runs backwards, or in both directions."""
+def layer_of_node(node: Node, given: Sequence[Value]) -> tuple[Recurrent, Recurrent | None]:
+    """Return the layer of a node whose further inputs are constants, and the one backwards, if any.
+
+    The layer of direction "reverse" alone is the first; each is a layer and its weights.
+    """
+    W, R, B, _lengths, initial_h, initial_c, P = (*given, *[None] * 7)[:7]
+    if node.attribute("direction", "forward").lower() == "forward":
+        return _forward_layer(node, W, R, B, initial_h, initial_c, P), None
+    first, *second = _both_layers(node, W, R, B, initial_h, initial_c, P)
+    return first, second[0] if second else None
+
+
+def _forward_layer(node: Node, *given: Value) -> Recurrent:
+    W, R, B, initial_h, initial_c, P = given
+    arrays, F, H = _matrices(node, W, R, B)
+    if P is not None:
+        arrays["peephole"] = _peephole(node, P, H)
+    for key, value in (("initial_h", initial_h), ("initial_c", initial_c)):
+        if value is not None:
+            arrays[key] = _initial(node, value, H, key)
+    # All zeros have no effect. Their shape is checked all the same, as a wrong one reveals a broken
+    # export: PyTorch's newer exporter drops a projection and leaves such zeros.
+    for key in ("peephole", "initial_h", "initial_c"):
+        if key in arrays and not arrays[key].any():
+            del arrays[key]
+    return _layer(node, F, H, arrays)
+
+
+def _both_layers(node: Node, *given: Value) -> list[Recurrent]:
+    """Return the layer of direction "reverse", or those of both directions."""
+    direction = node.attribute("direction", "forward").lower()
     if any(value is not None and np.any(node.constant(value)) for value in given[3:]):
         raise ConvertError(f"{node}: expected direction {direction} to start from zeros.")
     ways = 2 if direction == "bidirectional" else 1
@@ -81,9 +101,16 @@ def _backwards(node: Node, x: SymbolicTensor, direction: str, *given: Value) -> 
         own = [None if a is None else np.asarray(node.constant(a))[n : n + 1] for a in given[:3]]
         arrays, F, H = _matrices(node, *own)
         parts.append(_layer(node, F, H, arrays, n, ways))
-    layer, arrays = parts[0]
-    if ways == 2 and (parts[1][0] != layer or H == 1):
+    if ways == 2 and (parts[1][0] != parts[0][0] or H == 1):
         raise ConvertError(f"{node}: expected the same activations in both directions, and H > 1.")
+    return parts
+
+
+def _backwards(node: Node, x: SymbolicTensor, direction: str, *given: Value) -> list[Value]:
+    """Return Y, Y_h and Y_c of a layer that runs backwards, or in both directions."""
+    parts = _both_layers(node, *given)
+    ways, (layer, arrays) = len(parts), parts[0]
+    F, H = layer.input_size, layer.hidden_size
     batch_first = bool(node.attribute("layout", 0))
     found = _over_time(node, x, batch_first, F)
     if found.time is None:

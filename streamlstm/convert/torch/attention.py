@@ -18,7 +18,7 @@ def matmul(values: Values, a: Any, b: Any) -> Labels:
     left, right = values.labels(a), np.swapaxes(values.labels(b), -1, -2)
     if left.ndim != right.ndim or left.ndim < 3 or left.shape[:-2] != right.shape[:-2]:
         raise ConvertError(f"{values.where} multiplies two parts of the network (matmul)")
-    return by_head(lambda *parts: product(values, *parts), left, right)
+    return by_head(lambda *parts: product(values, *parts), left, right, signals=values.signals)
 
 
 def scaled_dot_product(values: Values, args: Any, kwargs: Any) -> Labels:
@@ -36,7 +36,8 @@ def scaled_dot_product(values: Values, args: Any, kwargs: Any) -> Labels:
         made = attend(values, tuple(s for s, _ in parts), float(scale), causal=causal)  # type: ignore[arg-type]
         return rows_of(values, made, parts[0][1])
 
-    return by_head(follow, *(values.labels(given[name]) for name in names[:3]))
+    labels = (values.labels(given[name]) for name in names[:3])
+    return by_head(follow, *labels, signals=values.signals)
 
 
 def is_causal(values: Values, mask: Any, rows: int) -> bool:

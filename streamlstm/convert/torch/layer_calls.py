@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from ...errors import ConvertError
-from ..labels.layers import TorchLayer, make_weights, to_array
+from ..labels.calls import batch_norm, embedding, layer_norm, linear
+from ..labels.layers import TorchLayer, to_array
 from ..labels.sequences import as_sequence
 from ..labels.signal import WindowNeededError
 from ..labels.signals import Labels, Signal, StreamsMixedError
@@ -29,13 +30,11 @@ class Call:
 
 def add_linear(values: Values, name: str, x: Any, weight: Any, bias: Any) -> Labels:
     """Follow a product with float[O, K] along the last axis."""
-    source, positions = values.signals.vectors(values.labels(x), name)
     shift = None if bias is None else to_array(bias, f"{name}.bias").reshape(-1)
-    matrix = np.ascontiguousarray(to_array(weight, f"{name}.weight"))
+    matrix = to_array(weight, f"{name}.weight")
     if shift is not None and len(shift) != len(matrix):
         shift = np.broadcast_to(shift, len(matrix)).copy()
-    new = values.signals.linear(source, matrix, shift, name)
-    return values.signals.labels(new, positions)
+    return linear(values, name, values.labels(x), matrix, shift)
 
 
 def add_layer_norm(
@@ -45,53 +44,21 @@ def add_layer_norm(
     labels = values.labels(x)
     name = name if len(shape) == 1 else f"{name} (LayerNorm over {(*shape,)})"
     flat = labels.reshape(*labels.shape[: labels.ndim - len(shape)], -1)
-    options = {"epsilon": float(eps), "features": flat.shape[-1]}
     arrays = {key: to_array(t, f"{name}.{key}").reshape(-1) for key, t in tensors.items()}
-    layer = TorchLayer(name, "layer_norm", make_weights(name, arrays), options)
-    return _whole(values, name, flat, layer).reshape(labels.shape)
+    return layer_norm(values, name, flat, arrays, eps).reshape(labels.shape)
 
 
 def add_batch_norm(
     values: Values, name: str, x: Any, tensors: Mapping[str, Any], eps: float
 ) -> Labels:
     """Follow a normalisation by statistics of training, along axis 1."""
-    layer = TorchLayer(name, "batch_norm", make_weights(name, tensors), {"epsilon": float(eps)})
-    weights = layer.weights.copy()
-    mean = weights.take("running_mean")
-    layer.options["features"] = len(mean)
-    factor = weights.take_or("weight", mean.shape, 1)
-    factor = factor / np.sqrt(weights.take("running_var") + eps)
-    bias = weights.take_or("bias", mean.shape, 0) - mean * factor
-    last = np.moveaxis(values.labels(x), 1, -1)
-    source, positions = values.signals.vectors(last, name)
-    more: dict[str, Any] = {"layer": layer, "terms": [(source, np.diag(factor))], "bias": bias}
-    key = ("batch_norm", factor.tobytes(), bias.tobytes())
-    new = values.signals.add(key, source.width, source, **more)
-    return np.moveaxis(values.signals.labels(new, positions), -1, 1)
+    return batch_norm(values, name, values.labels(x), tensors, eps)
 
 
 def add_embedding(values: Values, name: str, x: Any, weight: Any) -> Labels:
     """Follow a look-up in float[categories, D]; the layer here passes further inputs on."""
-    labels = values.labels(x, integer=True)
-    found = values.signals.locate(labels)
-    source = values.signals.input
-    if (found.signal != 0).any() or found.value.any():
-        raise ConvertError(f"{name} is an embedding: expected it to take the first input")
     table = to_array(weight, f"{name}.weight")
-    layer = TorchLayer(name, "embedding", make_weights(name, {"weight": table}))
-    key, width = ("embedding", table.tobytes()), table.shape[1] + source.width - 1
-    new = values.signals.add(key, width, source, layer=layer)
-    return values.signals.labels(new, found.position)[..., : table.shape[1]]
-
-
-def _whole(values: Values, name: str, labels: Labels, layer: TorchLayer) -> Labels:
-    """Follow a layer that takes all features along the last axis, and gives as many."""
-    source, positions = values.signals.vectors(labels, name)
-    source = values.signals.resolve(source)
-    weights = layer.weights.copy()
-    key = (layer.kind, *((k, weights.take(k).tobytes()) for k in layer.weights.shapes))
-    new = values.signals.add((*key, repr(layer.options)), source.width, source, layer=layer)
-    return values.signals.labels(new, positions)
+    return embedding(values, name, values.labels(x, integer=True), table)
 
 
 def _read(call: Call) -> TorchLayer:

@@ -15,7 +15,7 @@ from ...kernels.id_index import (
     set_column,
     set_producer,
 )
-from ...kernels.pointers import byte_at, int64s_at
+from ...kernels.pointers import byte_at, half_at, int64s_at, put_half
 from . import layout, reader
 from .layout import ID, LENGTH, ROUND, ROW
 
@@ -75,6 +75,20 @@ def is_here(loop, id, length):
 
 
 @internal
+def _enters(loop, id, length):
+    """Tell whether this worker has the partition of an observation; if so, count it there."""
+    states = loop[layout.STATES]
+    if states == 0:
+        return True
+    place = partition_of(id, length)
+    if byte_at(states + place) != uint64(layout.HERE):
+        return False
+    count = states + layout.PARTITIONS + 4 * place
+    put_half(count, half_at(count) + _ONE)
+    return True
+
+
+@internal
 def _refuse_partition(loop, fields):
     """Note the row of another worker's partition; return why it is not taken."""
     id, length = fields[ID], fields[LENGTH]
@@ -100,7 +114,7 @@ def claim_row(loop, head, row, base):
     """
     fields = row_of(loop, row)
     id, length, seq = fields[ID], fields[LENGTH], uint64(fields[layout.SEQ])
-    if not is_here(loop, id, length):
+    if not _enters(loop, id, length):
         return _refuse_partition(loop, fields)
     slot = find(head, id, length)
     if slot < 0 and loop[layout.STORED] != 0:

@@ -167,7 +167,8 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     OUTPUT_COUNT,  # O
     OUTPUT_LEVEL,  # place in a result of what is added to the outputs besides, 0 for none
     # For a worker of a fleet.
-    STATES,  # address of uint8[partitions], ELSEWHERE, HERE or ARRIVING; 0 outside of a fleet
+    STATES,  # address of uint8[partitions], ELSEWHERE, HERE or ARRIVING; 0 outside of a fleet;
+    # behind it stand uint32[partitions], observations of each that were taken
     OWNERS,  # address of int64[partitions, OWNER]
     MOVED_WORDS,  # address and size of code and sentence of a `moved` reply, packed,
     MOVED_SIZE,
@@ -183,6 +184,7 @@ LOOP = 128
 
 # What a worker of a fleet has of a partition, and who owns it: the epoch, and address and size of
 # the endpoint of the owner's ROUTER.
+PARTITIONS = 1024  # as wire.PARTITIONS
 ELSEWHERE, HERE, ARRIVING = range(3)
 EPOCH, OWNER_AT, OWNER_SIZE, OWNER = range(4)
 ARRIVING_MS = 5  # to wait for a partition that is on its way

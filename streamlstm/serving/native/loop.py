@@ -350,6 +350,8 @@ def serve(address):
             return int64(layout.STOPPED)
         if wanted:
             return int64(layout.WOKEN)
+        if loop[layout.NOW] >= loop[layout.UNTIL]:
+            break  # a process that was stopped meanwhile may have no right to answer any more
         if loop[layout.READABLE] & 1 << XPUB_SOCKET:
             _look_for_subscriptions(loop)
         if loop[layout.CLOSED] == 0:

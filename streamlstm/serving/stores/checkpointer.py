@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ...engine.dirty_tracker import DirtyTracker
@@ -18,6 +19,7 @@ from ...engine.records import NEVER, RecordBatch
 from .commit_thread import CommitThread
 from .epochs import Epochs
 from .header import Header
+from .shared_store import SharedStore
 from .store import FencedError, Loss, Store
 from .stored_streams import StoredStreams
 
@@ -49,6 +51,8 @@ class Checkpointer:
 
     Attributes
     ----------
+    shared : SharedStore or None
+        The store, if the workers of a fleet share it.
     stored : StoredStreams
         Reads the streams that are in the store and not in memory.
     begun, committed : int
@@ -70,6 +74,7 @@ class Checkpointer:
         epochs: Epochs | None = None,
     ) -> None:
         self._tracker, self._store, self._seconds = tracker, store, seconds
+        self.shared = store if isinstance(store, SharedStore) else None
         self.stored = StoredStreams(tracker, store)
         self.start_epoch(epochs)
         self.begun = self.committed = self.written = self.lost = 0
@@ -97,7 +102,8 @@ class Checkpointer:
 
     def ticket(self) -> int:
         """Return the number of the commit after which all that was applied so far is stored."""
-        clean = not self._tracker.pending and not self._copying and self._thread.loss is None
+        clean = not (self._tracker.pending or self.stored.incoming or self._copying)
+        clean = clean and self._thread.loss is None
         number = self.begun if clean and self._store.intact else self.begun + 1
         self._promised = max(self._promised, number)
         return number
@@ -133,7 +139,7 @@ class Checkpointer:
                 self._uncopied = self._tracker.pending
                 # A store that is not intact is mended by a commit, or fails.
                 due = max(self._promised, self._rewritten) > self.begun or not self._store.intact
-                if self._uncopied == 0 and not due:
+                if not (self._uncopied or self.stored.incoming or due):
                     if self._recount:  # all that is in memory is in the store
                         self._recount = False
                         self.stored.recount(self._store.count() - self._tracker.live)
@@ -146,6 +152,7 @@ class Checkpointer:
         self._uncopied -= limit
         if self._uncopied == 0 or self._batch.count >= most:
             self._copying = False
+            self._batch.absorbed, self.stored.incoming = self.stored.incoming, {}
             self._thread.start(self._write_batch)
             return POLL_SECONDS
         return YIELD_SECONDS
@@ -220,12 +227,16 @@ class Checkpointer:
         self._tracker.seal(self._batch)
         if self._epochs is not None:
             self._epochs.mark(self._batch)
+        if self.shared is not None:
+            self.shared.due = self.begun - (self._uncopied > 0)
         if self._thread.commit(self._batch):
             self._batch.clear()
             self.written += 1
             # What was committed before is to be written again if it is lost.
             if self._uncopied == 0 and self._thread.loss is None:
                 self.committed = self.begun
+                if self.shared is not None:
+                    self.shared.committed = self.begun
 
     # --- state ---
 
@@ -237,7 +248,7 @@ class Checkpointer:
     @property
     def has_changes(self) -> bool:
         """True if changes exist that were not copied from the table yet."""
-        return self._tracker.pending > 0
+        return self._tracker.pending > 0 or bool(self.stored.incoming)
 
     @property
     def changes(self) -> int:
@@ -247,7 +258,8 @@ class Checkpointer:
     @property
     def uncommitted(self) -> int:
         """Number of changes that are not in the store yet."""
-        return self._tracker.pending + self._batch.count
+        waiting = len(self.stored.incoming) + len(self._batch.absorbed)
+        return self._tracker.pending + self._batch.count + waiting
 
     @property
     def writing(self) -> bool:
@@ -279,9 +291,9 @@ class Checkpointer:
     @property
     def between_commits(self) -> bool:
         """True if no commit is under way, so that streams may restart."""
-        return (
-            self._thread.is_idle and not self._copying and self._uncopied == 0 and self._batch_empty
-        )
+        if self.stored.adopted or self.stored.incoming or self._copying or self._uncopied:
+            return False
+        return self._thread.is_idle and self._batch_empty
 
     @property
     def settled(self) -> bool:
@@ -300,7 +312,7 @@ class Checkpointer:
 
     @property
     def _batch_empty(self) -> bool:
-        return not self._batch.count and not self._batch.deleted
+        return not (self._batch.count or self._batch.deleted or self._batch.absorbed)
 
     def status(self) -> dict[str, Any]:
         """Return what INFO shows under ``store``."""
@@ -318,6 +330,11 @@ class Checkpointer:
             "failing": None if since is None else time.monotonic() - since,
             "error": None if error is None else str(error),
         }
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the store, if it is one of this machine."""
+        return self._store.path
 
     @property
     def header(self) -> Header:

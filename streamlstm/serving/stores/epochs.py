@@ -49,6 +49,14 @@ class Epochs:
             records = batch.records[: batch.count * batch.size].reshape(batch.count, batch.size)
             records[:, -HASH_SIZE:].view("<u8")[:] ^= epoch_mask(self._now)
 
+    def marked(self, record: bytes) -> bytes:
+        """Return a record of this layout and epoch 0 as one of this epoch."""
+        if not self._now.number:
+            return record
+        data = np.frombuffer(bytearray(record), np.uint8)
+        data[-HASH_SIZE:].view("<u8")[:] ^= epoch_mask(self._now)
+        return data.tobytes()
+
     def current(self, record: bytes) -> bytes:
         """Return any record as one of this layout and epoch 0; a damaged one as it is."""
         if not self._now.number and len(record) == self._now.record_size:

@@ -30,7 +30,7 @@ class RedisStreams:
 
     Attributes
     ----------
-    kind, place : str
+    kind, place, path
         As in :class:`.store.Store`; the place is without its password.
     space : RedisNamespace
     error : type of Exception
@@ -42,7 +42,7 @@ class RedisStreams:
         If the URL is malformed, or the package redis is not installed.
     """
 
-    kind = "redis"
+    kind, path = "redis", None
 
     def __init__(self, url: str) -> None:
         try:
@@ -77,6 +77,10 @@ class RedisStreams:
         """Return the record of each key, None where there is none."""
         with self.failing("read"):
             return list(self.space.reader.hmget(self.space.streams, list(keys)))
+
+    def keys(self, prefix: bytes, after: bytes, count: int) -> list[bytes]:
+        """Return the next keys in their order."""
+        return [key for key, _ in self.page(prefix, after, count)]
 
     def page(self, prefix: bytes, after: bytes, count: int) -> list[tuple[bytes, bytes]]:
         """Return the next streams in the order of their keys, with their records."""

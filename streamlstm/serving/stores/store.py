@@ -7,6 +7,7 @@ and their model, so that streams of another model are never taken for those of t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias
 
 from ...errors import StoreError
@@ -55,12 +56,18 @@ class Store(Protocol):
         Whether it holds what was committed, as far as can be told within microseconds. If not, the
         next commit finds out: it mends it, or fails.
     header : Header
+    path : Path or None
+        Its folder, if it is one of this machine.
     """
 
     kind: str
     place: str
     loss: Loss | None
     header: Header
+
+    @property
+    def path(self) -> Path | None:
+        """As above."""
 
     @property
     def intact(self) -> bool:
@@ -84,6 +91,9 @@ class Store(Protocol):
         count : int
             How many at most.
         """
+
+    def keys(self, prefix: bytes, after: bytes, count: int) -> list[bytes]:
+        """Return the next keys in their order; parameters are those of :meth:`page`."""
 
     def commit(self, deleted: Sequence[bytes], pairs: Pairs) -> None:
         """Delete streams, then write records; all of it or nothing.

@@ -1,17 +1,24 @@
-"""Reads streams from the store that are not in memory: restores, looks up and lists them."""
+"""Reads streams from the store that are not in memory: restores, looks up and lists them.
+
+A worker of a fleet has streams elsewhere as well: of partitions that it has from workers that have
+died, in their folders; and such as have come, and are not in its store yet.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from itertools import islice
 
 from ...engine.dirty_tracker import DirtyTracker
 from ...engine.ids import MAX_INTEGER_ID, StreamId
 from ...engine.records import RecordBatch, store_key, stream_from_key
 from ...engine.stream_producers import Standing
-from ...errors import StoreError
+from ...errors import DamagedRecordError, StoreError
+from .adopted import Adopted
 from .epochs import Epochs
 from .outage import Outage
+from .shared_store import SharedStore
 from .store import Store
 
 _LAST_INTEGER = store_key(MAX_INTEGER_ID)
@@ -37,6 +44,12 @@ class StoredStreams:
         Of reading.
     returned : int
         Streams that were restored because a message needed them.
+    adopted : list of Adopted
+        Partitions with streams in other folders, which count only where the store has none.
+    are_own : callable or None
+        Tells of each stream whether it is this worker's, where others share the store.
+    incoming : dict of bytes to bytes
+        Records that go to the store with the next commit, without having been in memory.
     """
 
     epochs: Epochs | None
@@ -44,9 +57,18 @@ class StoredStreams:
 
     def __init__(self, tracker: DirtyTracker, store: Store) -> None:
         self._tracker, self._store = tracker, store
+        self._shared = isinstance(store, SharedStore)  # others put streams there
         self._remaining = store.count()  # streams of the store that may not be in memory
         self.outage = Outage("read")
         self.returned = 0
+        self.adopted: list[Adopted] = []
+        self.are_own: Callable[[Sequence[StreamId]], list[bool]] | None = None
+        self.incoming: dict[bytes, bytes] = {}
+
+    @property
+    def has_any(self) -> bool:
+        """True if streams may be somewhere that are not in memory."""
+        return self._shared or self._remaining > 0 or bool(self.adopted)
 
     @property
     def count(self) -> int:
@@ -71,10 +93,11 @@ class StoredStreams:
         CapacityError
             If there are not enough slots for them; nothing has changed.
         """
-        found = self._find(streams)
-        if found:
-            self._put_back(found)
-            self.returned += len(found)
+        own, others = self._find(streams)
+        self._put_back(own)
+        if others:
+            self._tracker.restore(_streams(others), list(others.values()), dirty=True)
+        self.returned += len(own) + len(others)
 
     def last_seqs(self, streams: Iterable[StreamId]) -> dict[bytes, int]:
         """Return the last sequence numbers, by key, of those streams that are not in memory.
@@ -94,9 +117,9 @@ class StoredStreams:
         StoreError
             If the store cannot be read, or what it has of them is damaged.
         """
-        found = self._find(streams)
-        ids = [stream_from_key(key) for key in found]
-        standings = self._tracker.standings(ids, list(found.values()))
+        own, others = self._find(streams)
+        found = own | others
+        standings = self._tracker.standings(_streams(found), list(found.values()))
         return dict(zip(found, standings, strict=True))
 
     def list_page(
@@ -122,14 +145,14 @@ class StoredStreams:
             start = max(start, _LAST_INTEGER)  # no integer has a prefix, not even the empty one
         end = None if until is None else store_key(until)
         listed: list[tuple[StreamId, int]] = []
-        while self.count and len(listed) < count and (end is None or start < end):
+        while self.has_any and len(listed) < count and (end is None or start < end):
             deleted = set(self.batch.deleted)
-            page = self._store.page((prefix or "").encode(), start, count)
+            page = self._page((prefix or "").encode(), start, count)
             if not page:
                 break
             start = page[-1][0]
             records = {k: self._decode(r) for k, r in page if k not in deleted}
-            absent = self._tracker.absent(map(stream_from_key, records))
+            absent = self._own(self._tracker.absent(map(stream_from_key, records)))
             found = [records[store_key(stream)] for stream in absent]
             seqs = self._tracker.seqs_or_zero(absent, found)
             listed += zip(absent, seqs, strict=True)
@@ -164,29 +187,140 @@ class StoredStreams:
             progress(done, total)
         return done
 
-    def _find(self, streams: Iterable[StreamId]) -> dict[bytes, bytes]:
-        """Return keys and records of those of these streams that are only in the store."""
-        if not self.count:
-            return {}
+    def _own(self, streams: list[StreamId]) -> list[StreamId]:
+        """Return those of these streams that are this worker's."""
+        if self.are_own is None:
+            return streams
+        return [each for each, own in zip(streams, self.are_own(streams), strict=True) if own]
+
+    # --- streams that have not been here ---
+
+    def copy(self, adopted: Adopted, reserve: int) -> bool:
+        """Take the next streams of adopted partitions over; tell whether these were the last.
+
+        They come into memory as long as ``reserve`` slots are free besides, else to the store.
+
+        Raises
+        ------
+        StoreError
+            If something cannot be read.
+        """
+        keys = adopted.next_keys()
+        if keys is None:
+            return True
+        _, others = self._find([stream_from_key(key) for key in keys])
+        if others:
+            self.take_over(others, reserve)
+        adopted.note_copied()
+        return False
+
+    def take_over(self, records: dict[bytes, bytes], reserve: int) -> None:
+        """Take streams over that are neither in memory nor in the store."""
+        if self._tracker.free_slots - len(records) >= reserve:
+            with suppress(DamagedRecordError):  # in the store it harms nobody until it is needed
+                self._tracker.restore(_streams(records), list(records.values()), dirty=True)
+                return
+        self.incoming |= self._marked(records)
+        self._remaining += len(records)
+
+    def next_keys(self, after: bytes, count: int) -> list[bytes]:
+        """Return the next keys of the store, in memory or not.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be read.
+        """
+        return self._store.keys(b"", after, count)
+
+    def records_of(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return the records of those streams that are in the store and not in memory.
+
+        Raises
+        ------
+        StoreError
+            As for :meth:`restore`.
+        """
+        return self._find(map(stream_from_key, keys))[0]
+
+    def absent(self, streams: Iterable[StreamId]) -> list[StreamId]:
+        """Return those of these streams that are not in memory."""
+        return self._tracker.absent(streams)
+
+    def absent_keys(self, streams: Iterable[StreamId]) -> list[bytes]:
+        """Return the keys of those of these streams that are not in memory."""
+        return [store_key(stream) for stream in self._tracker.absent(streams)]
+
+    # --- reading ---
+
+    def _find(self, streams: Iterable[StreamId]) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
+        """Return keys and records of those of these streams that are not in memory.
+
+        Returns
+        -------
+        own : dict of bytes to bytes
+            Those that the store has, or will have with the next commit.
+        others : dict of bytes to bytes
+            Those that are in other folders only.
+        """
+        if not self.has_any:
+            return {}, {}
         absent = self._tracker.absent(streams)
         deleted = set(self.batch.deleted) if self.batch.deleted else ()
         keys = [key for key in map(store_key, absent) if key not in deleted]
         if not keys:
-            return {}
+            return {}, {}
         if self.outage.error is not None and self.outage.retry_in() > 0:
             raise self.outage.error
         try:
-            records = self._store.get(keys)
+            own = self._of_store(keys)
+            others: dict[bytes, bytes] = {}
+            for adopted in self.adopted:
+                others |= adopted.get([key for key in keys if key not in own])
         except StoreError as error:
             self.outage.record(error)
             raise
         self.outage.end()
-        return {k: self._decode(r) for k, r in zip(keys, records, strict=True) if r}
+        return {k: self._decode(r) for k, r in own.items()}, others
+
+    def _of_store(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        # In this order: what is not under way any more is in the store.
+        coming = (self.incoming, self.batch.absorbed)
+        records = self._store.get(keys)
+        found = {k: r for k, r in zip(keys, records, strict=True) if r is not None}
+        for these in coming:
+            if these:
+                found |= {key: these[key] for key in keys if key in these}
+        return found
+
+    def _page(self, prefix: bytes, after: bytes, count: int) -> list[tuple[bytes, bytes]]:
+        """Return the next streams of the store and of everywhere else."""
+        coming = (self.incoming, self.batch.absorbed)
+        page = self._store.page(prefix, after, count)
+        if not (self.adopted or any(coming)):
+            return page
+        found: dict[bytes, bytes] = {}
+        for adopted in self.adopted:
+            found |= self._marked(adopted.page(prefix, after, count))
+        found |= dict(page)
+        for these in coming:
+            found |= {k: r for k, r in these.items() if k > after and k.startswith(prefix)}
+        return sorted(found.items())[:count]
 
     def _decode(self, record: bytes) -> bytes:
         """Return a record of the store, of whatever epoch, as one of the model that runs."""
         return record if self.epochs is None else self.epochs.current(record)
 
+    def _marked(self, records: dict[bytes, bytes]) -> dict[bytes, bytes]:
+        """Return records of the model that runs as the store has them."""
+        if self.epochs is None:
+            return records
+        return {key: self.epochs.marked(record) for key, record in records.items()}
+
     def _put_back(self, found: dict[bytes, bytes]) -> None:
-        self._tracker.restore([stream_from_key(key) for key in found], list(found.values()))
+        self._tracker.restore(_streams(found), list(found.values()))
         self._remaining -= len(found)
+
+
+def _streams(keys: Iterable[bytes]) -> list[StreamId]:
+    return [stream_from_key(key) for key in keys]

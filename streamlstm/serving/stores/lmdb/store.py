@@ -17,6 +17,7 @@ import lmdb
 from ....errors import StoreError
 from ..header import HEADER_KEY, Header
 from ..store import Loss, Pairs
+from .base import next_keys
 from .check import check_structure, structure_problems
 from .data_file import DATA, DataFile, FileStatus
 from .environment import create, last_transaction, open_alone
@@ -64,12 +65,12 @@ class LmdbStore:
 
     def __init__(self, path: str, header: Header, other: str = "refuse") -> None:
         self.place = f"lmdb:{path}"
-        self._path, self.header = Path(path), header
+        self.path, self.header = Path(path), header
         self._due = False  # whether the header has to be written
         self._reopening = False  # whether the file that is open is no longer the one at the path
         self._writing = threading.Lock()  # it grows while no other transaction writes
         self._resizing = threading.Lock()  # no transaction may be open while the map grows
-        self._folder = Folder(self._path, self.place)
+        self._folder = Folder(self.path, self.place)
         try:
             self._start(other)
         except (lmdb.Error, OSError) as error:
@@ -109,7 +110,7 @@ class LmdbStore:
         """Open the data file: for writing; for reading only, if writing is not permitted."""
         self._guard = Guard(self.place, DataFile(self._folder.data), self._problems)
         try:
-            self._env, self.read_only = open_alone(self._path)
+            self._env, self.read_only = open_alone(self.path)
             self._last = last_transaction(self._env)
         except BaseException:
             self._guard.close()
@@ -195,6 +196,12 @@ class LmdbStore:
         except (lmdb.Error, OSError) as error:
             raise self._failed("read", error) from None
         return found
+
+    def keys(self, prefix: bytes, after: bytes, count: int) -> list[bytes]:
+        """Return the next keys in their order."""
+        with self._resizing:
+            self._guard.check_read(self._writing.locked)
+            return next_keys(self._env, self.place, prefix, after, count)
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield key and record of every stream; nothing may be committed meanwhile."""

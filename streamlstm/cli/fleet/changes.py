@@ -1,0 +1,93 @@
+"""``streamlstm fleet scale``, ``drain`` and ``move``: change a fleet while clients send."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from typer import Argument
+
+from .options import FILE, Endpoints, Json, Wait, ask
+from .status import show
+
+LOOK_SECONDS = 0.1  # between two looks at how far a change is
+
+
+def scale(
+    workers: Annotated[int, Argument(min=1, metavar="N", help="How many workers.")],
+    endpoints: Endpoints = FILE,
+    wait: Wait = True,
+    json: Json = False,
+) -> None:
+    """Have N workers from now on: new ones get partitions, those that are too many hand all over.
+
+    \b
+    Example:
+      streamlstm fleet scale 8
+      streamlstm fleet scale 2 --no-wait
+    """  # noqa: D301 - \b keeps the lines of the example apart
+    _change(endpoints, wait, json, "scale", workers)
+
+
+def drain(
+    worker: Annotated[str, Argument(metavar="WORKER", help="Its name, such as w2.")],
+    endpoints: Endpoints = FILE,
+    wait: Wait = True,
+    json: Json = False,
+) -> None:
+    """Let a worker hand over all it has to the others, and end.
+
+    \b
+    Example:
+      streamlstm fleet drain w2
+    """  # noqa: D301 - \b keeps the lines of the example apart
+    _change(endpoints, wait, json, "drain", worker)
+
+
+def move(
+    partition: Annotated[int, Argument(metavar="PARTITION", help="0 to 1023.")],
+    worker: Annotated[str, Argument(metavar="WORKER", help="Its name, such as w2.")],
+    endpoints: Endpoints = FILE,
+    wait: Wait = True,
+    json: Json = False,
+) -> None:
+    """Move one partition to a worker.
+
+    \b
+    Example:
+      streamlstm fleet move 17 w1
+    """  # noqa: D301 - \b keeps the lines of the example apart
+    _change(endpoints, wait, json, "move", partition, worker)
+
+
+def _change(endpoints: Path, wait: bool, json: bool, *question: Any) -> None:
+    """Ask for a change, wait until it is done, and show what is then."""
+    found = ask(endpoints, *question)
+    if wait:
+        found = wait_until(lambda: ask(endpoints, "status"), found)
+    show(found, json)
+
+
+def wait_until(look: Callable[[], dict[str, Any]], found: dict[str, Any]) -> dict[str, Any]:
+    """Look again and again until a fleet has nothing under way; show how far it is meanwhile."""
+    from contextlib import nullcontext
+    from time import sleep
+
+    from ..console import err
+
+    status = err.status(_progress(found))
+    with status if err.is_terminal else nullcontext():
+        while not found["settled"]:
+            sleep(LOOK_SECONDS)
+            found = look()
+            status.update(_progress(found))
+    return found
+
+
+def _progress(found: Mapping[str, Any]) -> str:
+    """Say in a line what a fleet has under way."""
+    starting = [each["name"] for each in found["workers"] if each["router"] is None]
+    leaving = [each for each in found["workers"] if each["leaves"]]
+    parts = [f"{', '.join(starting)} start"] if starting else []
+    parts += [f"{each['name']} leaves, {each['partitions']:,} partitions left" for each in leaving]
+    parts += [f"{found['moving']:,} partitions on their way"] if found["moving"] else []
+    return "; ".join(parts) or "partitions are divided"

@@ -1,0 +1,83 @@
+"""``streamlstm fleet MODEL``: starts the workers of a fleet and watches them."""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Context, Exit, Option
+
+from .options import FILE
+
+
+def serve(
+    context: Context,
+    model: Annotated[
+        str | None, Argument(metavar="MODEL", help="Model file, as for streamlstm serve.")
+    ] = None,
+    workers: Annotated[int, Option(min=1, max=1024, help="How many workers.")] = 2,
+    store: Annotated[
+        str,
+        Option(
+            help="lmdb:FOLDER, in which each worker has a folder of its own; redis://HOST:PORT, "
+            "with ?prefix=NAME, which all share; or memory."
+        ),
+    ] = "memory",
+    take_over: Annotated[
+        bool,
+        Option(
+            "--take-over",
+            help="Take a store in Redis from the fleet or worker that owns it; that one ends.",
+        ),
+    ] = False,
+    endpoints: Annotated[
+        Path, Option(help="Write where the fleet is to this JSON file when ready.")
+    ] = FILE,
+    router: Annotated[
+        str,
+        Option(
+            help="Where the workers are: with port * the system chooses, with port P the worker wN "
+            "has P + 3 N for requests and the next two ports for PULL and XPUB."
+        ),
+    ] = "tcp://127.0.0.1:*",
+    capacity: Annotated[
+        int, Option(min=1, help="Streams that the workers together have in memory.")
+    ] = 100_000,
+) -> None:
+    """Start a fleet and watch it; further options are those of streamlstm serve, for every worker.
+
+    Among them --idle-ttl, --when-full evict-idle, --preload, --commit-ms, --weights, --key and
+    --allow. Ctrl-C or SIGTERM stops all workers, each as streamlstm serve stops.
+
+    \b
+    Example:
+      streamlstm fleet model.safetensors --workers 4 --store lmdb:streams
+      streamlstm fleet model.safetensors --router tcp://127.0.0.1:7500 --endpoints pumps.json
+      streamlstm fleet model.safetensors --store lmdb:s --when-full evict-idle --capacity 50000
+    """  # noqa: D301 - \b keeps the lines of the example apart
+    import logging
+
+    from streamlstm.fleet.endpoints import claim_file
+    from streamlstm.fleet.sockets import WorkerSockets
+    from streamlstm.fleet.storage import open_storage
+    from streamlstm.fleet.supervisor import Supervisor
+
+    from ..console import err
+    from .passed_on import check_passed_on
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    arguments = [*([model] if model is not None else []), *context.args]
+    file = check_passed_on(arguments, router, store)
+    sockets = WorkerSockets(router)
+    endpoints = claim_file(endpoints)
+    supervisor = Supervisor(
+        file,
+        context.args,
+        open_storage(store, take_over),
+        capacity,
+        endpoints,
+        lambda line: err.print(line, markup=False),
+        sockets,
+    )
+    with supervisor:
+        ended_well = supervisor.run(workers, lambda: err.print("ready; Ctrl-C stops"))
+    if not ended_well:
+        raise Exit(1)

@@ -1,0 +1,90 @@
+"""``streamlstm fleet status``: the workers of a fleet, what they have and what they do."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from .options import FILE, Endpoints, Json, ask
+
+
+def status(endpoints: Endpoints = FILE, json: Json = False) -> None:
+    """Show the workers of a fleet: partitions, streams, observations a second, p99, restarts.
+
+    Rate and p99 are those of the last second.
+
+    \b
+    Example:
+      streamlstm fleet status
+      streamlstm fleet status --endpoints fleet.json --json
+    """  # noqa: D301 - \b keeps the lines of the example apart
+    show(ask(endpoints, "status"), json)
+
+
+def show(found: Mapping[str, Any], as_json: bool) -> None:
+    """Print the status of a fleet as a table, or as JSON."""
+    if as_json:
+        from json import dumps
+
+        print(dumps(found))
+        return
+    from rich.table import Table
+
+    from ..console import console
+
+    table = Table("worker", "pid", box=None, pad_edge=False)
+    for name in ("partitions", "streams", "rate", "p99", "memory", "restarts"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for worker in found["workers"]:
+        table.add_row(*_cells(worker))
+    if len(found["workers"]) > 1:
+        table.add_row(*_sums(found["workers"]), style="bold")
+    console.print(table)
+
+
+def _cells(worker: Mapping[str, Any]) -> list[str]:
+    from ..console import duration
+
+    p99 = worker["p99"]
+    return [
+        worker["name"],
+        str(worker["pid"] or "-"),
+        f"{worker['partitions']:,}",
+        _number(worker["streams"]),
+        _number(worker["rate"]),
+        "-" if p99 is None else duration(p99),
+        _mebibytes(worker["memory"]),
+        f"{worker['restarts']:,}",
+        _what(worker),
+    ]
+
+
+def _what(worker: Mapping[str, Any]) -> str:
+    """Return what is unusual about a worker, in a few words."""
+    if worker["router"] is None:
+        return "starts"
+    if worker["silent"] is not None and worker["silent"] > 5:
+        return f"silent for {worker['silent']:.0f} s"
+    if worker["store_failing"]:
+        return f"its store has failed for {worker['store_failing']:.0f} s"
+    return "leaves" if worker["leaves"] else ""
+
+
+def _sums(workers: list[Mapping[str, Any]]) -> list[str]:
+    def total(key: str) -> int:
+        return sum(worker[key] or 0 for worker in workers)
+
+    slowest = max((worker["p99"] or 0 for worker in workers), default=0)
+    from ..console import duration
+
+    numbers = [f"{total(key):,.0f}" for key in ("partitions", "streams", "rate")]
+    p99 = duration(slowest) if slowest else "-"
+    memory = _mebibytes(total("memory"))
+    return [f"all {len(workers)}", "", *numbers, p99, memory, f"{total('restarts'):,}", ""]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}"
+
+
+def _mebibytes(value: int | None) -> str:
+    return "-" if value is None else f"{value / 2**20:,.0f} MiB"

@@ -1,0 +1,100 @@
+"""Makes the parts of a request: for each worker that has streams of it, for each row, for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ... import wire
+from ...errors import StreamLSTMError
+from . import division
+from .request import FleetRequest, Part, Whole
+
+Settle = Callable[[FleetRequest, Any, Exception | None], object]
+
+
+class WorkerGoneError(StreamLSTMError):
+    """A worker that ended before it answered a request which names no stream."""
+
+
+def by_owner(
+    request: FleetRequest, router_of: Callable[[int], str | None], settle: Settle
+) -> list[FleetRequest]:
+    """Return a part of a STEPS or LAST for each worker that has streams of it.
+
+    Parameters
+    ----------
+    request : FleetRequest
+    router_of : callable
+        Returns who has a partition.
+    settle : callable
+        Called with the request, its result and its error when all parts are answered.
+    """
+    of, message = request.rows, request.message
+    assert of is not None
+    assert isinstance(message, wire.Steps | wire.Last)
+    groups = division.groups([router_of(n) for n in of])
+    whole = _whole(request, groups, settle)
+    decode = division.decoder_of_part(request.decode)
+    parts = []
+    for place, rows in enumerate(groups):
+        part = request.part(Part(whole, place), division.select(message, rows), decode)
+        part.place([of[n] for n in rows])
+        parts.append(part)
+    return parts
+
+
+def by_row(request: FleetRequest, settle: Settle) -> list[FleetRequest]:
+    """Return a STEP for each row of a STEPS: each tells its prediction if it was applied before."""
+    of, message = request.rows, request.message
+    assert of is not None
+    assert isinstance(message, wire.Steps)
+    whole = _whole(request, [[n] for n in range(len(of))], settle)
+    parts = []
+    for n, partition in enumerate(of):
+        part = request.part(Part(whole, n), division.single(message, n), division.decode_row)
+        part.partitions = (partition,)
+        parts.append(part)
+    return parts
+
+
+def _whole(request: FleetRequest, groups: Sequence[Sequence[int]], settle: Settle) -> Whole:
+    def finish(whole: Whole) -> None:
+        try:
+            result = division.join(request.decode, groups, whole.results, whole.errors)
+        except Exception as error:
+            settle(request, None, error)
+        else:
+            settle(request, result, None)
+
+    return Whole(request, len(groups), finish)
+
+
+def for_all(
+    request: FleetRequest,
+    workers: Sequence[wire.FleetWorker],
+    settle: Settle,
+    repeat: Callable[[FleetRequest], object],
+) -> list[FleetRequest]:
+    """Return a request for each worker; together they are answered with a dict, by names.
+
+    ``repeat`` is called with the request, instead of ``settle``, if it is to be sent to all again.
+    """
+
+    def finish(whole: Whole) -> None:
+        errors = [error for error in whole.errors if error is not None]
+        if request.repeats and any(isinstance(error, WorkerGoneError) for error in errors):
+            repeat(request)
+        elif errors:
+            settle(request, None, errors[0])
+        else:
+            names = [worker.name for worker in workers]
+            settle(request, dict(zip(names, whole.results, strict=True)), None)
+
+    whole = Whole(request, len(workers), finish)
+    parts = []
+    for place, worker in enumerate(workers):
+        part = request.part(Part(whole, place), request.message, request.decode)
+        part.router = worker.router
+        parts.append(part)
+    return parts

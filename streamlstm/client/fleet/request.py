@@ -1,0 +1,159 @@
+"""A request of a fleet's client, and the parts into which it is divided."""
+
+from __future__ import annotations
+
+import time as clock
+from collections.abc import Callable
+from typing import Any
+
+from ... import wire
+from ..replies import Decoder
+from .router import Routed
+
+_REPEATED = (wire.Last, wire.Export, wire.Info, wire.Ping, wire.List, wire.Table)
+
+
+class FleetRequest(Routed):
+    """A message, the future of its reply, and what is needed to send it again.
+
+    Parameters
+    ----------
+    future : object
+        A future, or a :class:`Part`.
+    message : wire.Request
+    frame : bytes
+        The message, encoded.
+    decode : callable
+    timeout : float
+        In seconds.
+
+    Attributes
+    ----------
+    partitions : tuple of int
+        Those of its streams, each once; empty if every worker is meant, or only ``router``.
+    rows : list of int or None
+        The partition of each of its streams, where it names many.
+    deadline : float
+        In seconds of the monotonic clock.
+    is_settled : bool
+        Whether its future got its result.
+    repeats : bool
+        Whether it can be sent again when nobody knows if it was applied.
+    tries : int
+        How often that was done.
+    unknown : stream id or None
+        Its stream, while its partition has not been computed.
+    refusal : Exception or None
+        Why it was not applied when it was sent last: it is to be sent again.
+    """
+
+    __slots__ = (
+        "deadline", "decode", "frame", "future", "is_settled", "message", "refusal", "repeats",
+        "rows", "timeout", "tries", "unknown",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        future: Any,
+        message: wire.Request,
+        frame: bytes,
+        decode: Decoder[Any],
+        timeout: float,
+    ) -> None:
+        kind = type(message)
+        if kind is wire.Step:
+            numbered = message.seq > 0  # type: ignore[union-attr]
+            self.repeats = numbered
+        else:
+            numbered = isinstance(message, wire.Steps) and all(message.seqs or (0,))
+            self.repeats = numbered or isinstance(message, _REPEATED)
+        super().__init__((), numbered or kind is wire.Last)
+        self.future, self.message, self.frame, self.decode = future, message, frame, decode
+        self.timeout, self.deadline = timeout, clock.monotonic() + timeout
+        self.rows: list[int] | None = None
+        self.tries, self.is_settled = 0, False
+        self.unknown: wire.StreamId | None = None
+        self.refusal: Exception | None = None
+
+    def place(self, rows: list[int]) -> None:
+        """Note the partitions of its streams."""
+        self.rows, self.partitions = rows, tuple(dict.fromkeys(rows))
+        self.blocks = len(self.partitions) > 1 and not self.repeats
+
+    def part(self, future: Part, message: wire.Request, decode: Decoder[Any]) -> FleetRequest:
+        """Return a request for a part of this one, with its deadline."""
+        frame = self.frame if message is self.message else wire.encode(message)
+        part = FleetRequest(future, message, frame, decode, self.timeout)
+        part.deadline, part.tries = self.deadline, self.tries
+        return part
+
+    def known(self, frame: bytes) -> Any:
+        """Return its result from the answer that it was applied before, which has it."""
+        error = wire.decode_reply(frame)
+        assert isinstance(error, wire.Error)
+        assert isinstance(self.message, wire.Step)
+        assert error.y is not None
+        stream, seq = self.message.stream, self.message.seq
+        return self.decode(wire.encode(wire.Prediction(stream, seq, error.y, error.extra)))
+
+
+class Whole:
+    """What the parts of a request were answered.
+
+    Parameters
+    ----------
+    request : FleetRequest
+        The whole.
+    count : int
+        Number of parts.
+    finish : callable
+        Called with this when all are answered.
+
+    Attributes
+    ----------
+    results, errors : list
+        Of each part; None where it has the other.
+    """
+
+    def __init__(
+        self, request: FleetRequest, count: int, finish: Callable[[Whole], object]
+    ) -> None:
+        self.request = request
+        self.results: list[Any] = [None] * count
+        self.errors: list[Exception | None] = [None] * count
+        self._left, self._finish = count, finish
+
+    def note(self, place: int, result: Any, error: Exception | None) -> None:
+        """Take the answer of a part."""
+        self.results[place], self.errors[place] = result, error
+        self._left -= 1
+        if not self._left:
+            self._finish(self)
+
+
+class Part:
+    """The future of a part: it tells the whole."""
+
+    __slots__ = ("_place", "_whole")
+
+    def __init__(self, whole: Whole, place: int) -> None:
+        self._whole, self._place = whole, place
+
+    def done(self) -> bool:
+        """Return whether nobody wants the answer any more."""
+        return bool(self._whole.request.future.done())
+
+    def cancelled(self) -> bool:
+        """Return False: only a whole can be cancelled."""
+        return False
+
+    def exception(self) -> None:
+        """Do nothing: there is nobody who would complain."""
+
+    def set_result(self, result: Any) -> None:
+        """Tell the whole a result."""
+        self._whole.note(self._place, result, None)
+
+    def set_exception(self, error: Exception) -> None:
+        """Tell the whole an error."""
+        self._whole.note(self._place, None, error)

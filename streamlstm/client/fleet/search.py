@@ -1,0 +1,79 @@
+"""When a client asks for the table of a fleet, and whom. No sockets, and no clock of its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+from ... import wire
+from ...errors import EndpointError
+from .seeds import Seeds
+
+SHORTEST, LONGEST = 0.01, 0.2  # seconds between two questions: doubled each time
+
+
+class TableSearch:
+    """Asks one worker after another, until what was missing is known.
+
+    Parameters
+    ----------
+    seeds : Seeds
+
+    Attributes
+    ----------
+    table : FleetTable or None
+        The last one that came.
+    due : float
+        When to ask next, in seconds of the monotonic clock; infinite if nothing is missing.
+    """
+
+    def __init__(self, seeds: Seeds) -> None:
+        self._seeds = seeds
+        self.table: wire.FleetTable | None = None
+        self.due = math.inf
+        self._pause = SHORTEST
+        self._turn = 0
+        self._away: set[str] = set()  # workers that are not there any more: asked last
+
+    def begin(self, moment: float, without: str | None = None) -> None:
+        """Ask at a moment; not the worker ``without``, if there is another."""
+        if without is not None:
+            self._away.add(without)
+        if moment < self.due:
+            self.due, self._pause = moment, SHORTEST
+
+    def next(self, now: float) -> str | None:
+        """Return whom to ask now, and when that is due again; None if nobody is known."""
+        self.due = now + self._pause
+        self._pause = min(2 * self._pause, LONGEST)
+        routers = self._routers()
+        if not routers:
+            return None
+        self._turn += 1
+        return routers[self._turn % len(routers)]
+
+    def end(self) -> None:
+        """Ask no more: nothing is missing."""
+        self.due = math.inf
+
+    def found(self, table: wire.FleetTable, alone: Callable[[], bool]) -> None:
+        """Take a table, unless a newer one is known; ``alone``: of none of its workers more."""
+        if self.table is None or table.version >= self.table.version or alone():
+            self.table = table
+            self._away.clear()
+
+    def _routers(self) -> list[str]:
+        known = [] if self.table is None else [worker.router for worker in self.table.workers]
+        try:
+            seeds: Iterable[str] = self._seeds.routers()
+        except EndpointError:  # the file is being replaced, or its fleet has ended
+            seeds = ()
+        found = list(dict.fromkeys([*known, *seeds]))
+        return [router for router in found if router not in self._away] or found
+
+
+def lone_table(router: str) -> wire.FleetTable:
+    """Return the table of a worker that belongs to no fleet: it has everything."""
+    empty = wire.FleetTable.new()
+    owners = empty.owners * 0
+    return empty._replace(workers=(wire.FleetWorker("", router, "", ""),), owners=owners)

@@ -1,0 +1,1 @@
+"""Graphs over windows, followed node by node on labels."""

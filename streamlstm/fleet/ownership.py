@@ -1,0 +1,127 @@
+"""Who has which partition: the record of a fleet while it changes. No sockets, no processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from .. import wire
+from .actions import Publish
+from .record import Record
+
+
+class Ownership:
+    """The record of a fleet; changes are made here and then published together.
+
+    Attributes
+    ----------
+    record : Record
+        As it was published last, but for the changes since.
+    generations, sources, moving
+        Those of the record, which may be changed.
+    """
+
+    def __init__(self, record: Record | None = None) -> None:
+        record = Record.new() if record is None else record
+        self._table = record.table
+        self.generations = dict(record.generations)
+        self.sources = dict(record.sources)
+        self.moving = dict(record.moving)
+
+    @property
+    def table(self) -> wire.FleetTable:
+        """The table of the record."""
+        return self._table
+
+    @property
+    def record(self) -> Record:
+        """All of it, as it is now."""
+        return Record(self._table, self.generations, self.sources, self.moving)
+
+    def publish(self) -> Publish:
+        """Return the action that stores the record as it is now, with a new version."""
+        self._table = self._table._replace(version=self._table.version + 1)
+        of_now = dict(self.generations), dict(self.sources), dict(self.moving)
+        return Publish(Record(self._table, *of_now))
+
+    # --- workers ---
+
+    def list_workers(self, places: Mapping[str, wire.FleetWorker], members: Iterable[str]) -> bool:
+        """Note where workers are; tell whether that has changed.
+
+        Those keep their place that are members, or have partitions.
+        """
+        before, members = self._table.workers, set(members)
+        found = {worker.name: worker for worker in before} | dict(places)
+        owned = {before[n].name for n in set(self._table.owners.tolist()) - {wire.NOBODY}}
+        workers = tuple(w for w in found.values() if w.name in owned or w.name in members)
+        if workers == before:
+            return False
+        numbers = {worker.name: n for n, worker in enumerate(workers)}
+        owners = self._table.owners.copy()
+        for place, worker in enumerate(before):
+            if worker.name in numbers:
+                owners[self._table.owners == place] = numbers[worker.name]
+        self._table = self._table._replace(workers=workers, owners=owners)
+        return True
+
+    def _place(self, name: str) -> int:
+        return next(n for n, worker in enumerate(self._table.workers) if worker.name == name)
+
+    # --- partitions ---
+
+    def give(self, partitions: Sequence[int], name: str) -> None:
+        """Let a worker have partitions; their epochs rise."""
+        owners, epochs = self._table.owners.copy(), self._table.epochs.copy()
+        owners[partitions] = self._place(name)
+        epochs[partitions] += 1
+        self._table = self._table._replace(owners=owners, epochs=epochs)
+
+    def of(self, name: str) -> list[int]:
+        """Return the partitions of a worker."""
+        places = [n for n, worker in enumerate(self._table.workers) if worker.name == name]
+        found: list[int] = np.flatnonzero(np.isin(self._table.owners, places)).tolist()
+        return found
+
+    def of_nobody(self) -> list[int]:
+        """Return the partitions that nobody has."""
+        found: list[int] = np.flatnonzero(self._table.owners == wire.NOBODY).tolist()
+        return found
+
+    def counts(self, names: Iterable[str]) -> dict[str, int]:
+        """Return how many partitions each worker has."""
+        return {name: len(self.of(name)) for name in names}
+
+    def are_at(self, partitions: Sequence[int], arrived: Mapping[int, int]) -> bool:
+        """Tell whether partitions have come to their owner in their present epochs.
+
+        Parameters
+        ----------
+        partitions : sequence of int
+        arrived : mapping of int to int
+            The epochs in which partitions have come to the owner and were committed, as it noted.
+        """
+        epochs = self._table.epochs
+        return all(arrived.get(each) == int(epochs[each]) for each in partitions)
+
+    # --- folders of workers that have died ---
+
+    def bequeath(self, partitions: Iterable[int], folder: str) -> None:
+        """Note that partitions are to be read from a folder, before what was noted already."""
+        for each in partitions:
+            self.sources[each] = (folder, *self.sources.get(each, ()))
+
+    def copied(self, partitions: Iterable[int]) -> list[str]:
+        """Note that their owners have all of partitions; return the folders of no more use."""
+        before = self._folders()
+        for each in partitions:
+            self.sources.pop(each, None)
+        return sorted(before - self._folders())
+
+    def is_source(self, folder: str) -> bool:
+        """Tell whether partitions are still to be read from a folder."""
+        return folder in self._folders()
+
+    def _folders(self) -> set[str]:
+        return {folder for folders in self.sources.values() for folder in folders}

@@ -1,0 +1,86 @@
+"""What a fleet has to remember: its table, and where streams are that an owner does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from .. import wire
+from ..errors import ProtocolError
+
+_T = TypeVar("_T", bound=Hashable)
+
+
+class Record(NamedTuple):
+    """What is stored of a fleet, all of it at once.
+
+    Attributes
+    ----------
+    table : FleetTable
+    generations : mapping of str to int
+        How often each worker has begun with an empty folder; its store is in
+        ``worker-NAME.GENERATION``.
+    sources : mapping of int to tuple of str
+        Partitions whose owner has not copied all of them: in which folders, of workers that have
+        died, the rest is. What the owner has counts first, then the folders in their order.
+    moving : mapping of int to str
+        Partitions of which another worker than the owner still has streams: they were on their way
+        to the owner.
+    """
+
+    table: wire.FleetTable
+    generations: Mapping[str, int]
+    sources: Mapping[int, tuple[str, ...]]
+    moving: Mapping[int, str]
+
+    @classmethod
+    def new(cls) -> Record:
+        """Return the record of a fleet without workers."""
+        return cls(wire.FleetTable.new(), {}, {}, {})
+
+    @classmethod
+    def from_value(cls, value: Any) -> Record:
+        """Return a record from :meth:`to_value`.
+
+        Raises
+        ------
+        ProtocolError
+            If it is malformed.
+        """
+        table = wire.FleetTable.from_value(value)
+        try:
+            generations = {str(k): int(v) for k, v in value.get("generations", {}).items()}
+            sources = {
+                int(partition): tuple(map(str, folders))
+                for folders, partitions in value.get("sources", ())
+                for partition in partitions
+            }
+            moving = {
+                int(partition): str(name)
+                for name, partitions in value.get("moving", ())
+                for partition in partitions
+            }
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ProtocolError(f"table: expected generations, sources, moving ({error})") from None
+        return cls(table, generations, sources, moving)
+
+    def to_value(self) -> dict[str, Any]:
+        """Return it as a map of what msgpack knows; only owners and epochs are bytes."""
+        return {
+            **self.table.to_value(),
+            "generations": dict(self.generations),
+            "sources": [[list(key), found] for key, found in grouped(self.sources).items()],
+            "moving": [[key, found] for key, found in grouped(self.moving).items()],
+        }
+
+    def folder(self, worker: str) -> str:
+        """Return the name of the folder with the store of a worker."""
+        return f"worker-{worker}.{self.generations.get(worker, 0)}"
+
+
+def grouped(values: Mapping[int, _T]) -> dict[_T, list[int]]:
+    """Return the keys that have each value."""
+    found: dict[_T, list[int]] = {}
+    for key, value in values.items():
+        found.setdefault(value, []).append(key)
+    return found

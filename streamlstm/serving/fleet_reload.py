@@ -1,0 +1,95 @@
+"""A worker's part in a reload of its fleet: it prepares a model, and switches when it is told.
+
+No worker switches before all have prepared: a model that one of them refuses changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import wire
+from ..errors import ModelError, StreamLSTMError
+from .reload import BusyError
+
+if TYPE_CHECKING:
+    from .response import Response
+    from .service import Service
+
+WANTED, PREPARED, REFUSED, DONE = "wanted", "prepared", "refused", "done"
+
+
+class FleetReload:
+    """Prepares and switches a worker's model as the supervisor says.
+
+    Parameters
+    ----------
+    service : Service
+    tell : callable
+        Sends the supervisor the number of a reload, how far it is (PREPARED, REFUSED or DONE), and
+        a sentence, or what a reply to RELOAD says; or, WANTED, that a client asks for one.
+    """
+
+    def __init__(self, service: Service, tell: Callable[[int, str, Any], None]) -> None:
+        self._reloader, self._tell = service.reloader, tell
+        self._refuse = service.refuse_reload
+        self._refused: Response | None = None
+        service.reload_fleet = self._want
+        self._wanted = False  # by a client, which waits for the response
+        self._number = 0  # of the reload under way, 0 if there is none
+        self._said = False
+        self.commands: dict[str, Callable[..., None]] = {
+            "prepare": self._prepare,
+            "switch": self._switch,
+            "cancel": self._cancel,
+            "no-reload": self._no_reload,
+        }
+
+    def _want(self, anew: bool) -> None:
+        if self._wanted:
+            raise BusyError("reload: another one is under way; ask again when it is done.")
+        self._wanted = True
+        self._tell(0, WANTED, anew)
+
+    def _prepare(self, number: int, anew: bool, file: str) -> None:
+        try:
+            self._reloader.begin(anew, Path(file), hold=True)
+        except StreamLSTMError as error:
+            self._tell(number, REFUSED, str(error))
+        else:
+            self._number, self._said = number, False
+
+    def _switch(self, number: int) -> None:
+        if number == self._number:
+            self._reloader.release()
+
+    def _cancel(self, number: int, reason: str) -> None:
+        if number == self._number:
+            self._reloader.cancel(reason)
+
+    def _no_reload(self, reason: str) -> None:
+        """Let a client that has asked know that the fleet does not change its model."""
+        self._refused = self._refuse(ModelError(reason))
+
+    def refusal(self) -> Response | None:
+        """Return, once, the response to a RELOAD of a client that the fleet has refused."""
+        refused, self._refused = self._refused, None
+        self._wanted = self._wanted and refused is None
+        return refused
+
+    def turn(self, response: Response | None) -> None:
+        """Tell what is new; ``response`` is that to a reload which has come to its end."""
+        if response is not None:
+            self._wanted = False
+        if not self._number:
+            return
+        if response is not None:
+            reply = wire.decode_reply(response.reply)
+            refused = isinstance(reply, wire.Error)
+            said = reply.message if isinstance(reply, wire.Error) else getattr(reply, "value", None)
+            self._tell(self._number, REFUSED if refused else DONE, said)
+            self._number = 0
+        elif self._reloader.is_prepared and not self._said:
+            self._said = True
+            self._tell(self._number, PREPARED, None)
