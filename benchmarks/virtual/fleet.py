@@ -8,13 +8,13 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from streamlstm.fleet.members import Stores
-from streamlstm.fleet.record import Record
 
 from streamlstm import wire
 from streamlstm.errors import BadValueError
 from streamlstm.fleet.actions import Action, Publish, Remove, Spawn, Stop, Tell, Wait
 from streamlstm.fleet.coordinator import Coordinator
+from streamlstm.fleet.members import Stores
+from streamlstm.fleet.record import Record
 
 from .clock import Clock, Link
 from .worker import HERE, NEW, Folder, State, Stream, Worker
@@ -261,7 +261,7 @@ class Fleet:
         if before != expected(before.seq):
             raise FaultError(f"stream {stream}: its state after {before.seq} is another's")
         if seq == before.seq + 1:
-            worker.keep(stream, before.next())
+            worker.step(stream)
             return "done", seq
         return "last", before.seq
 

@@ -90,6 +90,7 @@ class Worker:
     table: wire.FleetTable = field(default_factory=wire.FleetTable.new)
     states: dict[int, str] = field(default_factory=dict)
     memory: dict[Stream, State] = field(default_factory=dict)
+    _stepped: dict[Stream, int] = field(default_factory=dict)  # since the last commit
     _dirty: set[Stream] = field(default_factory=set)
     _gone: set[Stream] = field(default_factory=set)
     _commits: int = 0
@@ -114,6 +115,12 @@ class Worker:
                 return folder.streams[stream]
         return NEW
 
+    def step(self, stream: Stream) -> None:
+        """Apply the next observation of a stream."""
+        after = self.find(stream).next()
+        self.keep(stream, after)
+        self._stepped[stream] = after.seq
+
     def keep(self, stream: Stream, state: State) -> None:
         """Put a state into memory, for the next commit."""
         self.memory[stream] = state
@@ -127,7 +134,8 @@ class Worker:
         self._commits += 1
         for stream in self._dirty:
             self.folder.streams[stream] = self.memory[stream]
-            self._unconfirmed.append((self._commits, stream, self.memory[stream].seq))
+        self._unconfirmed += [(self._commits, *each) for each in self._stepped.items()]
+        self._stepped.clear()
         for stream in self._gone:
             self.folder.streams.pop(stream, None)
         self._dirty.clear()
