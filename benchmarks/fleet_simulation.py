@@ -21,8 +21,9 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import count, islice
 
 from .harness import Row, machine, parser, report, steps
+from .virtual.fleet import FaultError
 from .virtual.large import STREAMS_A_PARTITION, lose, start
-from .virtual.schedule import FaultError, run
+from .virtual.schedule import run
 
 BATCH = 100  # schedules of one call of a process
 

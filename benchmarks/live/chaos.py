@@ -130,7 +130,7 @@ class ChaosRun:
         self._model, self._variant = folder / "model.safetensors", 0
         model().save(self._model)
         self._redis = RedisServer(folder) if store == "redis" else None
-        self.kinds = KINDS if self._redis is None else (*KINDS, STORE_KIND)
+        self.kinds: tuple[str, ...] = KINDS if self._redis is None else (*KINDS, STORE_KIND)
         self.verifier = Verifier(model(), streams, seed)
         self.rounds: list[Round] = []
         self._replayed = 0

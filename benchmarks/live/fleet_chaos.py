@@ -14,7 +14,7 @@ from streamlstm import wire
 from streamlstm.client.client import Client
 from streamlstm.errors import BadValueError
 
-from .chaos import COMMITS_MS, FEW_SLOTS, ChaosRun, Publisher, ViolationError
+from .chaos import COMMITS_MS, FEW_SLOTS, STORE_KIND, ChaosRun, Publisher, ViolationError
 from .fleet import Fleet
 from .publisher import TIMEOUT
 
@@ -29,7 +29,7 @@ class FleetChaosRun(ChaosRun):
 
     def __init__(self, folder: Path, store: str, streams: int, seed: int, longest: float) -> None:
         super().__init__(folder, store, streams, seed, longest)
-        self.kinds = KINDS if self._redis is None else (*KINDS, self.kinds[-1])
+        self.kinds = KINDS if self._redis is None else (*KINDS, STORE_KIND)
         self._file = folder / "fleet.json"
         self._size = 2
 

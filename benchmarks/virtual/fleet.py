@@ -26,6 +26,16 @@ SOON = 0.001  # until a worker goes on with what is under way
 NETWORK = 0.002  # that a message takes at most
 
 
+def when(holds: Callable[[], bool], call: Callable[[], object]) -> Callable[[], None]:
+    """Return a function that calls another one if something holds by then."""
+
+    def called() -> None:
+        if holds():
+            call()
+
+    return called
+
+
 class FaultError(AssertionError):
     """Something was lost, mixed up or applied twice, or two workers had it."""
 
@@ -110,10 +120,10 @@ class Fleet:
 
     def _wait(self, name: str, seconds: float) -> None:
         coordinator = self.coordinator
-        self.clock.after(
-            seconds,
-            lambda: coordinator is self.coordinator and self._do(coordinator.waited(name)),
+        waited = when(
+            lambda: coordinator is self.coordinator, lambda: self._do(coordinator.waited(name))
         )
+        self.clock.after(seconds, waited)
 
     def _tell(self, name: str, what: str, fields: Any) -> None:
         if name not in self._pids:
@@ -121,7 +131,7 @@ class Fleet:
         pid = self._pids[name]
         self.told += 1
         self._down[name].send(
-            lambda: self._is_alive(name, pid) and self.workers[name].told(what, fields)
+            when(lambda: self._is_alive(name, pid), lambda: self.workers[name].told(what, fields))
         )
 
     # --- processes ---
@@ -133,14 +143,11 @@ class Fleet:
         self._down[name] = Link(self.clock, self.chance, NETWORK)
         self._up[name] = Link(self.clock, self.chance, NETWORK)
         at = self.disk.setdefault(folder, Folder())
-        self.clock.after(
-            self.chance.random() * START,
-            lambda: (
-                pid not in self._killed
-                and self._pids.get(name) == pid
-                and self._begin(name, pid, at)
-            ),
+        begin = when(
+            lambda: pid not in self._killed and self._pids.get(name) == pid,
+            lambda: self._begin(name, pid, at),
         )
+        self.clock.after(self.chance.random() * START, begin)
 
     def _begin(self, name: str, pid: int, folder: Folder) -> None:
         where = wire.FleetWorker(name, f"tcp://{name}.{pid}", "", "")
@@ -149,25 +156,23 @@ class Fleet:
         def said(what: str, fields: Any) -> None:
             self.told += 1
             up.send(
-                lambda: (
-                    coordinator is self.coordinator
-                    and self._do(coordinator.said(wire.Control(what, fields)))
+                when(
+                    lambda: coordinator is self.coordinator,
+                    lambda: self._do(coordinator.said(wire.Control(what, fields))),
                 )
             )
 
         def later(call: Callable[[], object], most: float = SOON) -> None:
-            self.clock.after(
-                self.chance.random() * most, lambda: self._is_alive(name, pid) and call()
-            )
+            alive = when(lambda: self._is_alive(name, pid), call)
+            self.clock.after(self.chance.random() * most, alive)
 
         self.workers[name] = worker = self._kind(
             name, self.disk, folder, said, later, self._confirm
         )
         up.send(
-            lambda: (
-                self._pids.get(name) == pid
-                and coordinator is self.coordinator
-                and self._serves(where, pid)
+            when(
+                lambda: self._pids.get(name) == pid and coordinator is self.coordinator,
+                lambda: self._serves(where, pid),
             )
         )
         self._commit_later(worker, pid)
@@ -208,10 +213,8 @@ class Fleet:
         if self.chance.random() < 0.5:
             self._up[name].cut()
         coordinator = self.coordinator
-        self.clock.after(
-            self.chance.random() * NOTICED,
-            lambda: coordinator is self.coordinator and self._ended(name, pid),
-        )
+        ended = when(lambda: coordinator is self.coordinator, lambda: self._ended(name, pid))
+        self.clock.after(self.chance.random() * NOTICED, ended)
 
     def _ended(self, name: str, pid: int) -> None:
         if self._pids.get(name) != pid:

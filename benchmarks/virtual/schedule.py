@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from functools import partial
 
 from .clock import Clock
 from .fleet import NETWORK, FaultError, Fleet
@@ -42,7 +43,7 @@ class Publisher:
         """Begin with all streams."""
         self.fleet = fleet
         for stream in self.next:
-            self.clock.after(self.chance.random() * 0.05, lambda s=stream: self.send(s))
+            self.clock.after(self.chance.random() * 0.05, partial(self.send, stream))
 
     def send(self, stream: Stream) -> None:
         """Send the next observation of a stream to its owner, as it is known now."""

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from benchmarks.virtual.fleet import FaultError
+from benchmarks.virtual.schedule import run
+from benchmarks.virtual.worker import Worker
 from streamlstm.fleet.moves import Moves
 from streamlstm.fleet.ownership import Ownership
-
-from benchmarks.virtual.schedule import FaultError, run
-from benchmarks.virtual.worker import Worker
 
 from ..exhaustive import exhaustive, short
 
@@ -37,7 +38,7 @@ def confirm_what_may_be_lost(worker: Any) -> None:
     [
         pytest.param(Ownership, "are_at", lambda *_: True, range(60), id="arrived too early"),
         pytest.param(Ownership, "are_at", lambda *_: False, range(120), id="never arrived"),
-        pytest.param(Moves, "to_purge", lambda *_: [], range(150), id="nothing is purged"),
+        pytest.param(Moves, "to_purge", lambda *_: [], range(100, 280), id="nothing is purged"),
         pytest.param(Moves, "barred", lambda _: {}, range(40), id="deleted while it comes"),
         pytest.param(
             Worker, "_confirm", confirm_what_may_be_lost, range(150, 200), id="confirmed too early"
