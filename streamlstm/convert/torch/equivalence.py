@@ -14,7 +14,7 @@ from ..common.builder import ModelBuilder
 from ..common.error_context import AdvisedError
 from ..common.weights import Float64Array
 from ..labels.chain import Residual, read_output
-from ..labels.layers import InitialState, TorchLayer, assemble, make_weights, to_array
+from ..labels.layers import ORDER, InitialState, TorchLayer, assemble, make_weights, to_array
 from ..labels.signal import WindowNeededError
 from ..labels.signals import Signals, StreamsMixedError
 from .calls import (
@@ -71,9 +71,11 @@ def convert_module(
         except ConvertError as error:
             if wanted.window is not None:
                 raise
+            text = str(error).removesuffix(ORDER).rstrip(". ")
             raise ConvertError(
-                f"{str(error).rstrip('.')}. {type(module).__name__} could not be called with a "
-                "series of any length; if it takes windows of T rows, give their number (window=T)."
+                f"{type(module).__name__} could not be called with a series of any length; if it "
+                "takes windows of T rows, give their number (window=T). Its layers cannot be "
+                f"taken in the order in which they are registered either: {text}."
             ) from None
         _check_arguments(module)
         return builder, given, NOT_COMPARED
