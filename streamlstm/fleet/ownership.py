@@ -37,8 +37,13 @@ class Ownership:
     @property
     def record(self) -> Record:
         """All of it, as it is now."""
-        maps = self.generations, self.sources, self.moving, self.leftovers
-        return Record(self._table, *map(dict, maps))
+        return Record(
+            self._table,
+            dict(self.generations),
+            dict(self.sources),
+            dict(self.moving),
+            dict(self.leftovers),
+        )
 
     def publish(self) -> Publish:
         """Return the action that stores the record as it is now, with a new version."""
