@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -154,6 +155,10 @@ def test_a_worker_whose_time_is_over_is_sent_away(fleet: FleetProcess, told: Tol
 def test_half_of_the_workers_gone(fleet: FleetProcess, told: Told) -> None:
     os.kill(fleet.workers()["w1"]["pid"], signal.SIGKILL)
     told.router = fleet.workers()["w0"]["router"]
+    found = fleet.ask("status")
+    while not found["settled"] or not any(each["restarts"] for each in found["workers"]):
+        time.sleep(0.02)
+        found = fleet.ask("status")
     sockets = PlainSockets(told.router)
     for stream in STREAMS:  # a client would send again what the last commit does not have
         last = sockets.ask(stream, wire.Last([stream]))
@@ -200,7 +205,7 @@ def test_another_model_and_a_newer_table_are_refused(folder: Path, told: Told) -
     table.write_bytes(kept)
     OTHER.save(folder / "model.safetensors")
     said = refused(folder, store)
-    assert "another model" in said
+    assert "holds streams of the model" in said
     assert "could not start, so the fleet has not started" in said
     MODEL.save(folder / "model.safetensors")
     again = FleetProcess(folder / "model.safetensors", folder)

@@ -77,8 +77,8 @@ class Folder:
     def _lock(self) -> int:
         if (self.path / OF_A_FLEET).exists():
             raise StoreError(
-                f"{self._place}: is the folder of a fleet, whose workers have stores of their own in "
-                f"it; start the fleet: streamlstm fleet MODEL --workers 1 --store {self._place}"
+                f"{self._place}: is the folder of a fleet, whose workers have stores there; "
+                f"start the fleet: streamlstm fleet MODEL --workers 1 --store {self._place}"
             )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
