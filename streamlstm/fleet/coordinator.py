@@ -96,6 +96,10 @@ class Coordinator:
         under_way = leaving or self.moves or self.owned.sources or self._levels
         return self.is_ready and not under_way
 
+    def live(self) -> list[str]:
+        """Return the endpoints of the ROUTERs of the workers that serve."""
+        return [member.where.router for member in self.members.values() if member.where is not None]
+
     def status(self) -> dict[str, Any]:
         """Return the workers and what they have."""
         counts = self.owned.counts(self.members)

@@ -24,6 +24,8 @@ from . import capacity
 from .actions import Action, Publish, Remove, Say, Spawn, Stop, Tell, Wait
 from .coordinator import Coordinator
 from .endpoints import write_fleet
+from .gateway import NAME as GATEWAY
+from .gateway import GatewayKeeper, GatewayOptions
 from .loads import Loads
 from .model import FleetModel
 from .processes import Process
@@ -35,6 +37,7 @@ TICK_SECONDS = 1.0  # between two looks at how much the workers have and do
 WEIGH_TICKS = 5  # after so many of them partitions may move for the load
 HANG_SECONDS = 5.0  # without a look at the workers, of which there is one a second
 ENDED_WELL = (0, -signal.SIGTERM)  # stopped, or before it had begun
+GATEWAY_SECONDS = 0.1  # after which a gateway that died is started again
 RETRY_SECONDS = 0.3  # between two attempts while the store fails
 STOP_SECONDS = 12.0  # in which a worker commits and ends, else it is killed
 
@@ -58,6 +61,8 @@ class Supervisor:
         Gets each line of the workers' logs, and what the fleet itself says.
     sockets : WorkerSockets
         Where each worker binds.
+    gateway : GatewayOptions, optional
+        Clients of a single worker find the fleet there.
 
     Attributes
     ----------
@@ -83,6 +88,7 @@ class Supervisor:
         endpoints: Path | None,
         log: Callable[[str], None],
         sockets: WorkerSockets,
+        gateway: GatewayOptions | None = None,
     ) -> None:
         self._sockets = sockets
         self._arguments, self._endpoints, self._log = list(arguments), endpoints, log
@@ -110,6 +116,9 @@ class Supervisor:
         self._failed: str | None = None  # a worker that could not start
         self._ticks, self._next_tick = 0, time.monotonic() + TICK_SECONDS
         self._stopping = False
+        self._gateway: GatewayKeeper | None = None
+        if gateway is not None:
+            self._gateway = GatewayKeeper(gateway, self.control, self._tell, log)
         self.ready = False
         self.seen = self.status()
 
@@ -141,9 +150,10 @@ class Supervisor:
         """
         with self._wakeup.on_signals():
             self._do(self._coordinator.scale(workers))
+            self._start_gateway()
             while not self._stopping:
                 self._turn()
-                if not self.ready and self._coordinator.is_ready:
+                if not self.ready and self._is_ready():
                     self.ready = True
                     self._write_endpoints()
                     on_ready()
@@ -154,6 +164,14 @@ class Supervisor:
                 "above say why"
             )
         return ended_well
+
+    def _is_ready(self) -> bool:
+        serves = self._gateway is None or self._gateway.pid is not None
+        return self._coordinator.is_ready and serves
+
+    def _start_gateway(self) -> None:
+        if self._gateway is not None:
+            self._processes[GATEWAY] = self._gateway.start()
 
     def _turn(self) -> None:
         poller = zmq.Poller()
@@ -181,7 +199,10 @@ class Supervisor:
         waited = [worker for worker, due in self._waiting.items() if due <= now]
         for worker in [] if self._model.is_changing else waited:
             del self._waiting[worker]
-            self._do(self._coordinator.waited(worker))
+            if worker == GATEWAY:
+                self._start_gateway()
+            else:
+                self._do(self._coordinator.waited(worker))
         if now >= self._next_tick:
             self._tick()
         self._reload()
@@ -221,6 +242,9 @@ class Supervisor:
                 self._hello(sender, wire.FleetWorker(name, router, pull, xpub), pid, *about)
             elif message.name == "reload":
                 self._reload_said(*message.fields)
+            elif message.name == GATEWAY and self._gateway is not None:
+                self._gateway.serves(*message.fields)
+                self._write_endpoints()
             else:
                 self._do(self._coordinator.said(message))
 
@@ -332,6 +356,8 @@ class Supervisor:
                 return
             self._undone.popleft()
         self._retry_at = 0.0
+        if self._gateway is not None:
+            self._gateway.follow(self._coordinator.table, self._coordinator.live())
 
     def _execute(self, action: Action) -> None:
         match action:
@@ -360,12 +386,14 @@ class Supervisor:
         for worker in record.table.workers:
             if worker.name in self._processes:
                 self._tell(worker.name, frame)
-        if self.ready:
-            self._write_endpoints()
+        self._write_endpoints()
 
     def _write_endpoints(self) -> None:
-        if self._endpoints is not None:
-            write_fleet(self._endpoints, self.control, self._coordinator.status())
+        if self._endpoints is not None and self.ready:
+            status = self._coordinator.status()
+            if self._gateway is not None:
+                status["gateway"] = self._gateway.status()
+            write_fleet(self._endpoints, self.control, status)
 
     def _spawn(self, worker: str, folder: str) -> None:
         options = ["--fleet", self.control, "--fleet-name", worker]
@@ -384,6 +412,9 @@ class Supervisor:
         if not self.ready and status not in ENDED_WELL:
             self._failed, self._stopping = worker, True
             return
+        if worker == GATEWAY:
+            self._waiting[GATEWAY] = time.monotonic() + GATEWAY_SECONDS
+            return
         self._limit()  # what it had is free for those who take it over
         lived = time.monotonic() - since if (since := self._serving.pop(worker, None)) else 0.0
         self._later(partial(self._died, worker, lived))
@@ -400,21 +431,32 @@ class Supervisor:
         self._do(self._coordinator.lost(worker, arrived))
 
     def _stop_workers(self) -> bool:
-        """End all workers, and wait for them; return whether each ended well."""
+        """End all workers, and wait for them; return whether each ended well.
+
+        The gateway ends first, when it has passed on what the workers have replied.
+        """
+        ended_well = True
+        if (gateway := self._processes.pop(GATEWAY, None)) is not None:
+            gateway.stop()
+            ended_well = self._wait_for(GATEWAY, gateway, time.monotonic() + STOP_SECONDS)
         for process in self._processes.values():
             process.stop()
-        deadline, ended_well = time.monotonic() + STOP_SECONDS, True
+        deadline = time.monotonic() + STOP_SECONDS
         for worker, process in self._processes.items():
-            try:
-                status = process.ended(max(deadline - time.monotonic(), 0.01))
-            except TimeoutError:
-                process.kill()
-                status = process.ended()
-            if status not in ENDED_WELL:
-                self._log(f"{worker}: ended with status {status}")
-                ended_well = False
+            ended_well &= self._wait_for(worker, process, deadline)
         self._processes.clear()
         return ended_well
+
+    def _wait_for(self, worker: str, process: Process, deadline: float) -> bool:
+        """Wait for the end of a process, or kill it; tell whether it ended well."""
+        try:
+            status = process.ended(max(deadline - time.monotonic(), 0.01))
+        except TimeoutError:
+            process.kill()
+            status = process.ended()
+        if status not in ENDED_WELL:
+            self._log(f"{worker}: ended with status {status}")
+        return status in ENDED_WELL
 
     def __enter__(self) -> Supervisor:
         return self

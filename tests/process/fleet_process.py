@@ -60,6 +60,11 @@ class FleetProcess:
         """Return the workers of the endpoints file, by name."""
         return {each["name"]: each for each in json.loads(self.endpoints.read_text())["workers"]}
 
+    def gateway(self) -> dict[str, Any]:
+        """Return where the gateway is, and its pid."""
+        found: dict[str, Any] = json.loads(self.endpoints.read_text())["gateway"]
+        return found
+
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)

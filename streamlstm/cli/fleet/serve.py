@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Context, Exit, Option
 
+from .gateway import check_gateway, gateway_options
 from .options import FILE
 
 if TYPE_CHECKING:
@@ -45,6 +46,14 @@ def serve(
     capacity: Annotated[
         int, Option(min=1, help="Streams that the workers together have in memory.")
     ] = 100_000,
+    gateway: Annotated[
+        str | None,
+        Option(
+            metavar="ENDPOINT",
+            help="Let clients that know of a single worker only use the fleet at this address, "
+            "with PULL and XPUB at the next two ports.",
+        ),
+    ] = None,
     metrics: Annotated[
         str | None,
         Option(
@@ -67,6 +76,7 @@ def serve(
     import logging
 
     from streamlstm.fleet.endpoints import claim_file
+    from streamlstm.fleet.gateway import GatewayOptions
     from streamlstm.fleet.sockets import WorkerSockets
     from streamlstm.fleet.storage import open_storage
     from streamlstm.fleet.supervisor import Supervisor
@@ -78,6 +88,8 @@ def serve(
     arguments = [*([model] if model is not None else []), *context.args]
     given = check_passed_on(arguments, router, store)
     sockets = WorkerSockets(router)
+    if gateway is not None:
+        check_gateway(gateway, given["insecure"], given["key"] is not None)
     endpoints = claim_file(endpoints)
     supervisor = Supervisor(
         given["model"],
@@ -87,6 +99,7 @@ def serve(
         endpoints,
         lambda line: err.print(line, markup=False),
         sockets,
+        None if gateway is None else GatewayOptions(gateway, gateway_options(context.args)),
     )
     with supervisor, _metrics(supervisor, metrics, given["insecure"]) as url:
         if url:
