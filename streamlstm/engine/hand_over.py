@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ..errors import CapacityError, DamagedRecordError
 from .ids import StreamId, dict_key
 from .lock_flag import LockFlag
-from .records import ROW_START, record_size, store_key
+from .partitions import partitions_of
+from .records import ROW_START, record_size, store_key, stream_from_key
 from .state_table import StateTable
 from .table_user import TableUser
 
@@ -146,6 +147,34 @@ class HandOver(TableUser):
                     self._table.free(stream)
                     if not self.deletes:
                         self._table.deleted.pop(dict_key(stream), None)
+
+    def take_deleted(self, wanted: NDArray[np.uint8]) -> list[bytes]:
+        """Return streams of partitions that were forgotten since the last commit, and forget it.
+
+        Parameters
+        ----------
+        wanted : uint8[PARTITIONS]
+            1 for each of these partitions.
+
+        Returns
+        -------
+        list of bytes
+            Their keys.
+        """
+        with self._lock, self._flag:
+            deleted = self._table.deleted
+            chosen = wanted[partitions_of(list(deleted.values()))]
+            found = [s for s, mine in zip(deleted.values(), chosen.tolist(), strict=True) if mine]
+            for stream in found:
+                del deleted[dict_key(stream)]
+            return [store_key(stream) for stream in found if stream not in self._table]
+
+    def delete_stored(self, keys: Sequence[bytes]) -> None:
+        """Let the next commit delete streams that are not here."""
+        with self._lock, self._flag:
+            for stream in map(stream_from_key, keys):
+                if stream not in self._table:
+                    self._table.deleted[dict_key(stream)] = stream
 
     def mark_changed(self, wanted: NDArray[np.uint8]) -> None:
         """Let the next commit write all streams of partitions, 1 in uint8[PARTITIONS]."""

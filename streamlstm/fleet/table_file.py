@@ -59,11 +59,20 @@ class TableFile:
             ) from None
 
     def write(self, record: Record) -> None:
-        """Replace the record."""
+        """Replace the record.
+
+        Raises
+        ------
+        StoreError
+            If that fails; then nothing has changed.
+        """
         value = record.to_value()
         for column in ("owners", "epochs"):
             value[column] = base64.b64encode(value[column]).decode()
-        replace_file(self._path, json.dumps(value).encode(), durable=True)
+        try:
+            replace_file(self._path, json.dumps(value).encode(), durable=True)
+        except OSError as error:
+            raise StoreError(f"{self._path}: cannot be written: {error.strerror}.") from None
 
     def close(self) -> None:
         """Let another fleet use the folder."""

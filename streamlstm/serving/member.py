@@ -24,7 +24,7 @@ from .departure import Departure, Stage
 from .eviction import Eviction
 from .native import layout
 from .partitions import Partitions
-from .stores.adopted import wanted
+from .stores.adopted import of_partitions, wanted
 from .stores.checkpointer import Checkpointer
 
 YIELD_SECONDS = 0.001  # for which the loop runs between two pieces
@@ -149,7 +149,10 @@ class Member:
         self._arrivals.expect(move, partitions)
         self._tell("expecting", move)
 
-    def _records(self, _: int, keys: list[bytes], records: bytes) -> None:
+    def _records(
+        self, _: int, keys: list[bytes], records: bytes, forgotten: Sequence[bytes] = ()
+    ) -> None:
+        self._streams.delete_stored(forgotten)
         self._arrivals.put(keys, records)
 
     def _end(self, move: int, count: int) -> None:
@@ -177,9 +180,17 @@ class Member:
     def _release(self, move: int, partitions: list[int], table: Any) -> None:
         self._follow(table)
         self._partitions.set(partitions, layout.ELSEWHERE)
-        self._departures[move].release()
+        departure = self._departures[move]
+        departure.release()
+        if self._shared is not None and self._checkpointer is not None:
+            under_way = self._checkpointer.stored.batch.deleted
+            departure.forgotten = self._streams.take_deleted(departure.wanted)
+            departure.forgotten += of_partitions(under_way, departure.wanted)
+            departure.forgotten += self._shared.take_forgotten(partitions)
+            self._tell("records", move, [], b"", departure.forgotten)
 
     def _stay(self, move: int) -> None:
+        self._streams.delete_stored(self._departures[move].forgotten)
         self._partitions.set(self._departures[move].partitions, layout.HERE)
         self._drop(move)
 

@@ -108,6 +108,26 @@ def test_streams_move_and_are_in_the_store_once(
         wait_until(lambda: server.hlen("streamlstm:streams") == len(STREAMS) + 1)
 
 
+def test_what_is_forgotten_stays_so_when_it_moves(fleet: FleetProcess, source: Source) -> None:
+    """With what was not committed yet: the store still has a stream that was forgotten."""
+    ask = source.sockets.ask
+    streams = [f"lost-{n}" for n in range(20)]
+    for stream in streams:
+        ask(stream, wire.Step(stream, 1, np.ones(2, np.float32).tobytes()))
+    time.sleep(0.3)  # so that they are committed; were they not, the test would still pass
+    for stream in streams:
+        partition = int(partitions_of([stream])[0])
+        here = source.sockets.routers[partition]
+        name = next(name for name, router in source.serving().items() if router != here)
+        assert isinstance(ask(stream, wire.Forget(stream)), wire.Done)
+        fleet.ask("move", partition, name)
+        reply = ask(stream, wire.Last([stream]))
+        while source.sockets.routers[partition] == here:
+            reply = ask(stream, wire.Last([stream]))
+        assert isinstance(reply, wire.Done)
+        assert reply.value == [0]
+
+
 def test_a_second_fleet_is_refused(fleet: FleetProcess, redis: Redis) -> None:
     with pytest.raises(StoreError, match=f"in use by a fleet, process {fleet.process.pid} on"):
         TableRedis(redis.url)

@@ -16,6 +16,7 @@ from ...network.layers import LSTM, Conv1D, Dense, Layer, LayerNorm, Parallel, P
 from ...network.model import Model
 from ...network.scaling import Scaling
 from ...network.window import can_be_stepped
+from .error_context import AdvisedError
 from .scalers import as_scaling
 from .weights import Float64Array
 
@@ -24,6 +25,7 @@ _WHOLE = (
     "both"
 )
 Arrays = dict[str, Float64Array]
+_MOST_ARRAYS = 1024  # of branches
 
 
 class ModelBuilder:
@@ -145,6 +147,13 @@ class ModelBuilder:
             for n, arrays in enumerate(part.weights)
             for key, array in arrays.items()
         }
+        if len(weights) > _MOST_ARRAYS:
+            raise AdvisedError(
+                f"{name or 'a layer'} joins branches that share what comes before again and again, "
+                f"{len(weights)} arrays if it is written out for each, as of a recurrent layer "
+                "that is written out step by step. Bring that as one layer (LSTM, GRU, RNN), or "
+                "the network from the software that it was made with."
+            )
         self.notes += [n for part in parts for n in part.notes if n not in self.notes]
         self.add(Parallel(self._need_width(name), branches, merge), weights, name)
 

@@ -118,9 +118,8 @@ class Context:
                 raise ConvertError(
                     f"expected input (batch, time, features), got {tuple(shape)}: a row of a "
                     "stream "
-                    "is one vector. What takes such rows can be brought by itself, "
-                    "keras.Model(net.get_layer(NAME).input, net.outputs).save('rest.keras'), and "
-                    "what comes before the layer NAME be computed in your own program."
+                    "is one vector. Compute the layers that work inside of a row in your own "
+                    "program, and bring those behind them as a network of its own."
                 )
         width = shape[-1] if shape else None
         self.builder = ModelBuilder(1 + self.count_of_numbers if embeds else width)

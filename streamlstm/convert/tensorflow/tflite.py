@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConvertError
+from ..common.frameworks import first_line
 from .flatbuffer import Table
 from .graph import MALFORMED, Graph, Input, Operation
 from .lite_names import NAMES
@@ -45,7 +46,10 @@ def read_tflite(name: str, content: bytes) -> Graph:
     try:
         return _Reader(content).graph(0)
     except MALFORMED as error:
-        raise ConvertError(f"{name}: a damaged TensorFlow Lite file: {error!r}.") from None
+        raise ConvertError(
+            f"{name}: the file is damaged ({first_line(error)}): convert the network again with "
+            "tf.lite.TFLiteConverter, or bring the Keras network that it was made from."
+        ) from None
 
 
 class _Reader:

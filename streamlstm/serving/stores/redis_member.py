@@ -148,6 +148,7 @@ class RedisMemberStore(RedisStreams, SharedStore):
                 if said == b"done":
                     self._commits += commits
                     self._forget_arrived()
+                    self._note_forgotten(deleted, held[of_deleted] == 0)
                     space.count = int(found[0])
                     return
                 self._examine(said.decode(), *found)
@@ -189,6 +190,9 @@ class RedisMemberStore(RedisStreams, SharedStore):
     def _follow_header(self, found: bytes) -> None:
         """Go on under the header of another worker, where that is for this one's model, too."""
         header = decode_header(found, self.place)
+        if self.header.now in header.earlier:  # all streams restart, and this worker's with its
+            self._seen = found  # own change of the model
+            return
         if self.header.model not in (header.model, *header.others):
             raise StoreError(
                 f"{self.place}: another worker of the fleet runs the model {header.model[:8]} now, "

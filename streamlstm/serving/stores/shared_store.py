@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Sequence
 
@@ -9,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import wire
+from ...engine.partitions import partitions_of
+from ...engine.records import stream_from_key
 from .lease import Lease
 
 
@@ -38,6 +41,7 @@ class SharedStore:
         self.held: NDArray[np.uint32] = np.zeros(wire.PARTITIONS, np.uint32)
         self.refused: dict[int, float] = {}
         self.in_doubt: dict[int, int] = {}
+        self._lock, self._forgotten = threading.Lock(), list[bytes]()
         self.committed = self.due = 0
         self._arrivals: list[tuple[int, list[int]]] = []
         self._back: list[tuple[int, int]] = []
@@ -48,6 +52,7 @@ class SharedStore:
         """Write these partitions from now on, in their epochs of a table."""
         places = np.array(partitions, np.int64)
         self.held[places] = table.epochs[places]
+        self.take_forgotten(places)  # of a time before
 
     def drop(self, partitions: Sequence[int]) -> None:
         """Write these partitions no more; what of them is not in the store yet is in doubt."""
@@ -56,6 +61,21 @@ class SharedStore:
         for each in partitions:
             self.refused.pop(each, None)
         self._doubt(had)
+
+    def take_forgotten(self, partitions: Sequence[int] | NDArray[np.int64]) -> list[bytes]:
+        """Return keys of streams that were forgotten, and are in the store still.
+
+        They were not deleted there, as another worker has their partitions by now; so that one has
+        to do it. Each is returned once.
+        """
+        if not self._forgotten:
+            return []
+        wanted = np.isin(np.arange(wire.PARTITIONS), np.array(partitions, np.int64))
+        with self._lock:
+            keys = self._forgotten
+            mine = wanted[partitions_of([stream_from_key(key) for key in keys])].tolist()
+            self._forgotten = [key for key, taken in zip(keys, mine, strict=True) if not taken]
+        return [key for key, taken in zip(keys, mine, strict=True) if taken]
 
     def settle(self, partitions: Iterable[int]) -> None:
         """Note that whoever has these partitions has committed what it got."""
@@ -84,6 +104,12 @@ class SharedStore:
         self.refused |= dict.fromkeys(refused, now)
         self._doubt(refused)
         self.held[np.array(partitions, np.int64)] = 0
+
+    def _note_forgotten(self, keys: Sequence[bytes], not_deleted: NDArray[np.bool_]) -> None:
+        """Note keys of streams that were forgotten, and not deleted."""
+        with self._lock:
+            pairs = zip(keys, not_deleted.tolist(), strict=True)
+            self._forgotten += [key for key, chosen in pairs if chosen]
 
     def _doubt(self, partitions: Iterable[int]) -> None:
         for each in partitions:
