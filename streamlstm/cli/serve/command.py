@@ -255,7 +255,7 @@ def serve(
         also += [DIRTY_TRACKING] if store != "memory" or leaving else []
         also += [EVICTION] if leaving else []
         with exit_on_interrupt():  # the compiler swallows some interrupts
-            compile_for(network, weights, threads, also)
+            compile_for(network, weights, threads, also, _lock_of(fleet))
     limits = Limits(max_rate, max_streams_per_client)
     engine = Engine(network, capacity, backend, threads, weights)
     member = None if fleet_epoch is None else Membership(fleet_name, fleet_epoch)
@@ -295,6 +295,11 @@ def serve(
     err.print(_summary(service))
     if checkpointer is not None and checkpointer.lost:
         raise Exit(1)
+
+
+def _lock_of(fleet: str | None) -> Path | None:
+    """Return a lock that the workers of a fleet have in common, beside its control socket."""
+    return None if fleet is None else Path(f"{fleet.removeprefix('ipc://')}.compiles")
 
 
 def _run(worker: "Worker", endpoints: Path | None, also: dict[str, str]) -> None:
