@@ -23,14 +23,13 @@ from .processes import TIMEOUT_MS, Process
 class Fleet(Process):
     """`streamlstm fleet` on this machine, ready."""
 
-    def __init__(self, model: Path, workers: int, *options: str) -> None:
+    def __init__(self, model: Path, workers: int, *options: str, file: Path | None = None) -> None:
         command = ("streamlstm", "fleet", str(model), "--workers", str(workers), "--threads", "1")
-        super().__init__("fleet", *command, *options)
-        self._file = Path(self._folder.name) / "endpoints.json"
+        super().__init__("fleet", *command, *options, file=file)
 
     def ask(self, *question: Any) -> dict[str, Any]:
         """Return the status after a question."""
-        return ask(self._file, *question)
+        return ask(self.file, *question)
 
     def workers(self) -> dict[str, dict[str, Any]]:
         """Return the workers, by name."""
@@ -42,7 +41,7 @@ class Fleet(Process):
         return found
 
     def _found(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self._file.read_text())
+        found: dict[str, Any] = json.loads(self.file.read_text())
         return found
 
 
