@@ -228,9 +228,10 @@ class Coordinator:
         """Give what a worker had to those that serve."""
         name, member.where, member.new = member.name, None, False
         serving = self._serving()
-        tells, inherited = self.moves.died(name, arrived, bool(serving))
+        retires = bool(serving) or (member.leaves and not self.owned.of(name))
+        tells, inherited = self.moves.died(name, arrived, retires)
         self._heirs.died(name)
-        if serving:
+        if retires:
             tells += self._heirs.inherit(name, inherited)
             tells += self._heirs.retire(member, serving)
         self.owned.list_workers(self._places(), self.members)

@@ -42,8 +42,9 @@ class FleetProcess:
         self._ready = threading.Event()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
-        assert self._ready.wait(120), self.lines
-        assert self.process.poll() is None, self.lines
+        if not self._ready.wait(120) or self.process.poll() is not None:
+            self.stop()
+            raise AssertionError(self.lines)
 
     def _read(self) -> None:
         assert self.process.stderr is not None
@@ -85,6 +86,10 @@ class PlainSockets:
         self.moved = self.busy = 0
         self.follow(router)
 
+    def learn(self) -> None:
+        """Ask a worker for the table again."""
+        self.follow(next(iter(self._sockets)))
+
     def follow(self, router: str) -> None:
         """Ask a worker who has which partition."""
         reply = self._send(router, wire.Table())
@@ -110,7 +115,9 @@ class PlainSockets:
         partition = int(partitions_of([stream])[0])
         while True:
             router = self.routers[partition]
-            assert router is not None
+            if router is None:  # the worker that was asked did not know yet
+                self.learn()
+                continue
             reply = self._send(router, request)
             if isinstance(reply, wire.Error) and reply.code == "moved":
                 assert reply.number == partition

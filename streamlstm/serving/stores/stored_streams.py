@@ -208,7 +208,8 @@ class StoredStreams:
         keys = adopted.next_keys()
         if keys is None:
             return True
-        _, others = self._find([stream_from_key(key) for key in keys])
+        own = self._read(keys := self._absent(_streams(keys)), [])[0]
+        others = adopted.read([key for key in keys if key not in own])
         if others:
             self.take_over(others, reserve)
         adopted.note_copied()
@@ -265,9 +266,18 @@ class StoredStreams:
         """
         if not self.has_any:
             return {}, {}
+        return self._read(self._absent(streams), self.adopted)
+
+    def _absent(self, streams: Iterable[StreamId]) -> list[bytes]:
+        """Return the keys of those of these streams that are neither in memory nor forgotten."""
         absent = self._tracker.absent(streams)
         deleted = set(self.batch.deleted) if self.batch.deleted else ()
-        keys = [key for key in map(store_key, absent) if key not in deleted]
+        return [key for key in map(store_key, absent) if key not in deleted]
+
+    def _read(
+        self, keys: Sequence[bytes], elsewhere: Sequence[Adopted]
+    ) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
+        """Read what the store has, and what is only elsewhere."""
         if not keys:
             return {}, {}
         if self.outage.error is not None and self.outage.retry_in() > 0:
@@ -275,7 +285,7 @@ class StoredStreams:
         try:
             own = self._of_store(keys)
             others: dict[bytes, bytes] = {}
-            for adopted in self.adopted:
+            for adopted in elsewhere:
                 others |= adopted.get([key for key in keys if key not in own])
         except StoreError as error:
             self.outage.record(error)
