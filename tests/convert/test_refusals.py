@@ -72,12 +72,12 @@ FOREIGN: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "Keras": (
         lambda path: sl.from_keras(legacy(path, [lstm("a", 2, 3)])),
         "streamlstm.convert.keras.importer.read_network",
-        "(a network of Keras): cannot be read",
+        "(a network of Keras): cannot be read: it is damaged",
     ),
     "PyTorch": (
         lambda _: sl.from_torch({**recurrent(4, 2, 3), **linear("fc", 3, 1)}),
         "streamlstm.convert.torch.importer.layers_of_state_dict",
-        "a state dict of PyTorch: cannot be read",
+        "a state dict of PyTorch: cannot be read: it is damaged",
     ),
 }
 

@@ -46,9 +46,11 @@ class Signals:
     ----------
     exchanges : bool
         Whether a layer may run over the features of a window as if they were its rows.
+    mixes : bool
+        Whether one may take numbers of several rows together, each row of them in its own way.
     """
 
-    exchanges = True
+    exchanges = mixes = True
 
     def __init__(self, streams: int, steps: int, width: int, windowed: bool = False) -> None:
         self.streams, self.steps, self.windowed = streams, steps, windowed
@@ -105,6 +107,7 @@ class Signals:
         ConvertError
             If the numbers along it are of several steps or streams, or are constants.
         """
+        mixed = mixed and self.mixes
         whole = transposed(self, labels) if mixed or self.exchanges else labels
         rows = whole.reshape(-1, labels.shape[-1])
         found, joined = rows_beside(self, rows)
@@ -123,7 +126,9 @@ class Signals:
         """Return whether the numbers of a vector are of several steps, as those of a window."""
         if (found.signal < 0).any():
             raise ConvertError(
-                f"{what} is given numbers that do not come from the input, such as padding"
+                f"{what} is given numbers that do not come from the input, such as padding, or the "
+                "first state of a recurrent layer that is written out by hand: nn.LSTM, nn.GRU and "
+                "nn.RNN can be brought"
             )
         stream, step = self.steps_of(found)
         if (stream != stream[:, :1]).any():
