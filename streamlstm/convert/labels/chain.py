@@ -15,6 +15,12 @@ from .sequences import without_rest
 from .signal import BranchesError, WindowNeededError
 from .signals import Labels, Signal, Signals, StreamsMixedError
 
+_MIXED = (
+    "the output holds {} of {} streams: its axes of streams and rows may be exchanged, as by "
+    "nn.LSTM "
+    "without batch_first=True"
+)
+
 
 class Residual(NamedTuple):
     """Input added to each output (-1: none) and its factor; None without a residual connection."""
@@ -91,7 +97,7 @@ def _read_window(signals: Signals, labels: Labels) -> Output:
     stream, step = signals.steps_of(found)
     streams = np.unique(stream)
     if len(streams) != signals.streams and list(streams) != [0]:
-        raise StreamsMixedError(f"the output holds {len(streams)} of {signals.streams} streams")
+        raise StreamsMixedError(_MIXED.format(len(streams), signals.streams))
     kinds = [signals[n] for n in np.unique(found.signal)]
     kept = np.ones(len(flat), bool)
     if all(signal.rows == signals.steps and not _decodes(signal) for signal in kinds):
@@ -150,7 +156,7 @@ def _steps(signals: Signals, positions: Labels) -> int:
             f"the output holds {len(steps)} of {signals.steps} steps, neither all nor the last one"
         )
     if len(streams) != signals.streams and list(streams) != [0]:
-        raise StreamsMixedError(f"the output holds {len(streams)} of {signals.streams} streams")
+        raise StreamsMixedError(_MIXED.format(len(streams), signals.streams))
     return len(steps)
 
 
