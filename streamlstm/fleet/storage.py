@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from ..errors import BadValueError, StoreError
 from .folders import Folders
+from .former_store import is_former_store, move_former_store, record_of_former_store
 from .members import Stores
 from .record import Record
 from .table_file import TableFile
@@ -51,6 +52,9 @@ class Storage:
         StoreError
             If it cannot be written now.
         """
+
+    def keep(self, record: Record) -> None:
+        """Look whether the record is still there, once a second; errors are those of write."""
 
     def options(self, _folder: str) -> list[str]:
         """Return the options of a worker's store, whose folder has this name."""
@@ -109,17 +113,37 @@ class FolderStorage(Storage):
 
     def __init__(self, place: Path) -> None:
         super().__init__()
+        self._place = place
         self._table, self._folders = TableFile(place), Folders(place)
 
     def read(self) -> Record:
-        """Return the record, and check that its folders are there."""
+        """Return the record, and check that its folders are there.
+
+        The store of a single worker becomes one of a fleet.
+        """
+        if not self._table.is_there():
+            self._table.write(self._first_record())
+        if is_former_store(self._place):
+            move_former_store(self._place)
         record = self._table.read()
         self._folders.check(record)
         return record
 
+    def _first_record(self) -> Record:
+        """Return the record of a fleet that begins: from nothing, or from a worker's store."""
+        if is_former_store(self._place):
+            return record_of_former_store()
+        self._folders.check_new()
+        return Record.new()
+
     def write(self, record: Record) -> None:
         """Replace the record."""
         self._table.write(record)
+
+    def keep(self, record: Record) -> None:
+        """Write the record again if somebody has deleted it."""
+        if not self._table.is_there():
+            self._table.write(record)
 
     def options(self, folder: str) -> list[str]:
         """Return the options of a worker's store."""

@@ -214,6 +214,8 @@ class Supervisor:
         self._loads.smooth()
         self._limit()
         self.seen = self.status()
+        if not self._undone:
+            self._later(lambda: self._storage.keep(self._coordinator.owned.record))
         if self.ready and self._ticks % WEIGH_TICKS == 0:
             self._do(self._coordinator.weigh(self._loads.partitions))
 
@@ -237,7 +239,7 @@ class Supervisor:
                 self._loads.heard(name, Load.from_fields(fields), time.monotonic())
             elif message.name == "hello":
                 name, pid, router, pull, xpub, *about = message.fields
-                self._hello(wire.FleetWorker(name, router, pull, xpub), pid, *about)
+                self._hello(sender, wire.FleetWorker(name, router, pull, xpub), pid, *about)
             elif message.name == "reload":
                 self._reload_said(*message.fields)
             elif message.name == GATEWAY and self._gateway is not None:
@@ -247,13 +249,25 @@ class Supervisor:
                 self._do(self._coordinator.said(message))
 
     def _hello(
-        self, where: wire.FleetWorker, pid: int, fingerprint: str, version: str, metrics: str
+        self,
+        sender: bytes,
+        where: wire.FleetWorker,
+        pid: int,
+        fingerprint: str,
+        version: str,
+        metrics: str,
     ) -> None:
         name, process = where.name, self._processes.get(where.name)
-        if process is None or process.pid != pid:  # it has ended since
-            return
-        if refusal := self._model.refusal(name, fingerprint, version):
-            self._tell(name, wire.encode_control("refused", refusal))
+        if process is None or process.pid != pid:
+            # It has ended since, or somebody woke it up after its partitions went to others.
+            refusal: str | None = (
+                f"its time as {name} is over (process {pid}): others have its partitions, and what "
+                "it has committed; it has to end"
+            )
+        else:
+            refusal = self._model.refusal(name, fingerprint, version)
+        if refusal is not None:
+            self._socket.send_multipart([sender, wire.encode_control("refused", refusal)])
             return
         self._serving[name], self.metrics[name] = time.monotonic(), metrics
         self._do(self._coordinator.serves(where, pid))

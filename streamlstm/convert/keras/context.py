@@ -136,9 +136,7 @@ class Context:
 
     def need_width(self, layer: KerasLayer) -> int:
         """Return how many features come into a layer."""
-        if self.builder.width is None:
-            raise ConvertError(f"{layer.where}: the number of its inputs is not known.")
-        return self.builder.width
+        return self.builder.need_width(layer.where)
 
     def branch(self) -> "Context":
         """Return the context of a branch that parts here, with layers of its own."""

@@ -199,8 +199,6 @@ def _add_branches(builder: ModelBuilder, layer: TorchLayer) -> None:
 
 def _add_linear(builder: ModelBuilder, weights: Weights, name: str) -> None:
     weight = weights.take("weight")
-    if weight.ndim != 2:
-        raise ConvertError(f"{name}.weight: expected shape (outputs, inputs), got {weight.shape}.")
     O, K = weight.shape
     builder.add(Dense(K, O), {"weight": weight, "bias": weights.take_or("bias", (O,), 0)}, name)
 

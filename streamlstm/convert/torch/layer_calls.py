@@ -63,8 +63,7 @@ def add_embedding(values: Values, name: str, x: Any, weight: Any) -> Labels:
 
 def _read(call: Call) -> TorchLayer:
     layer = read_module(call.module, call.name)
-    if layer is None:
-        raise ConvertError(f"{call.name} is not a layer")
+    assert layer is not None  # a layer with weights
     return layer
 
 
