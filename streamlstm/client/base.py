@@ -21,6 +21,7 @@ from .connection import (
 from .failures import no_prediction
 from .fleet.queue import FleetQueue
 from .fleet.seeds import Endpoints, find
+from .fleet.subscription import Subscription
 from .keys import KeyPath
 from .observing import Published, decode_published
 from .precision import Precision
@@ -109,6 +110,7 @@ class BaseSubscriber(ConnectedSocket[SocketType]):
         xpub: str = wire.XPUB,
         streams: Sequence[wire.StreamId] = ("",),
         *,
+        endpoints: Endpoints = None,
         timeout: float | None = None,
         alarms: bool = False,
         key: KeyPath = None,
@@ -118,9 +120,24 @@ class BaseSubscriber(ConnectedSocket[SocketType]):
         self._alarms = alarms
         self.timeout = None if timeout is None else check_seconds("timeout", timeout)
         subscriptions = topics(streams, alarms)
-        super().__init__(xpub, context, key=key, server=server)
+        self._seeds, endpoint = find("xpub", xpub, wire.XPUB, endpoints)
+        self._subscription: Subscription | None = None
+        connects = self._seeds is None
+        super().__init__(endpoint, context, key=key, server=server, connects=connects)
         for topic in subscriptions:
             self._open().subscribe(topic)
+        if self._seeds is not None:
+            self._subscription = Subscription(
+                self._open(), self._context, self._seeds, self._keys, self._on_socket
+            )
+
+    def _on_socket(self, descriptor: int, comes: bool) -> None:
+        """Take note of a socket that asks the workers of a fleet for the others."""
+
+    def _close_socket(self) -> None:
+        if self._subscription is not None:
+            self._subscription.close()
+        super()._close_socket()
 
     def _decode(self, frames: Sequence[bytes]) -> Published | wire.Done | None:
         """Return what was published; None if it is to be skipped."""

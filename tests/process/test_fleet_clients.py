@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, wait
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from streamlstm import AsyncClient, Client, Engine, Model
-from streamlstm.errors import RemoteError
+from streamlstm import (
+    AsyncClient,
+    AsyncSubscriber,
+    Client,
+    Engine,
+    Model,
+    ReplayingPublisher,
+    Subscriber,
+)
+from streamlstm.errors import RemoteError, WorkerTimeoutError
 
 from .conftest import MODEL
 from .fleet_process import FleetProcess
@@ -40,8 +51,8 @@ def ids(name: str) -> list[int | str]:
 
 
 @contextmanager
-def moving(fleet: FleetProcess) -> Iterator[Callable[[], bool]]:
-    """Add a worker meanwhile, to which a part of the streams moves; tell whether it is over."""
+def moving(fleet: FleetProcess, *changes: tuple[str, object]) -> Iterator[Callable[[], bool]]:
+    """Change the fleet meanwhile, so that streams move; tell whether it is over."""
     over = threading.Event()
     wait_ = threading.Event()
 
@@ -53,8 +64,9 @@ def moving(fleet: FleetProcess) -> Iterator[Callable[[], bool]]:
 
     def change() -> None:
         try:
-            fleet.ask("scale", 3)
-            settled()
+            for name, value in changes:
+                fleet.ask(name, value)
+                settled()
         finally:
             over.set()
 
@@ -72,7 +84,10 @@ def test_submitted_requests_are_applied_in_order_while_their_streams_move(
     engine, streams = reference(fleet), ids("submit")
     chance = np.random.default_rng(1)
     futures: list[tuple[list[int | str], np.ndarray, Future[np.ndarray]]] = []
-    with Client(endpoints=fleet.endpoints, timeout=TIMEOUT) as client, moving(fleet) as is_over:
+    with (
+        Client(endpoints=fleet.endpoints, timeout=TIMEOUT) as client,
+        moving(fleet, ("scale", 3)) as is_over,
+    ):
         round_ = 0
         while not is_over() or round_ < 20:
             round_ += 1
@@ -143,3 +158,96 @@ def test_any_worker_is_asked_for_the_others_and_a_lone_one_has_everything(
         client.step_many(streams, np.ones((len(streams), 2)))
         assert client.ping() > 0
         assert len(client.info()["workers"]) == len(fleet.workers())
+
+
+def test_a_journal_is_replayed_exactly_once_across_moves_and_a_killed_worker(
+    fleet: FleetProcess, tmp_path: Path
+) -> None:
+    engine, streams = reference(fleet), ids("replayed")
+    chance = np.random.default_rng(5)
+    told: dict[tuple[int | str, int], np.ndarray] = {}
+
+    def note(stream: int | str, seq: int, y: np.ndarray) -> None:
+        before = told.setdefault((stream, seq), y)
+        assert (before == y).all()
+
+    expected = {}
+    changes = ("drain", next(iter(fleet.workers()))), ("scale", 3)
+    with ReplayingPublisher(
+        endpoints=fleet.endpoints,
+        journal=tmp_path / "j",
+        on_prediction=note,
+        linger=TIMEOUT,
+        timeout=TIMEOUT,
+    ) as publisher:
+        with moving(fleet, *changes) as is_over:
+            seq = 0
+            while not is_over() or seq < 30:
+                seq += 1
+                rows = chance.normal(size=(len(streams), 2)).astype(np.float32)
+                assert publisher.send_many(streams, rows) == [seq] * len(streams)
+                expected[seq] = engine.step_many(streams, rows)
+                if seq == 20:
+                    os.kill(list(fleet.workers().values())[-1]["pid"], signal.SIGKILL)
+        publisher.flush(TIMEOUT)
+    assert len(told) == seq * len(streams)
+    for n, Y in expected.items():
+        for stream, y in zip(streams, Y, strict=True):
+            assert (told[stream, n] == y).all()
+    with Client(endpoints=fleet.endpoints, timeout=TIMEOUT) as client:
+        for stream in streams:
+            blob = client.export_stream(stream)
+            engine.import_stream("seen", blob)
+            assert engine.last_seq("seen") == seq
+            assert (engine.step("seen", [1.0, 2.0]) == engine.step(stream, [1.0, 2.0])).all()
+
+
+def test_subscribers_hear_each_prediction_once_from_whatever_worker(fleet: FleetProcess) -> None:
+    streams = ids("heard")
+    heard: list[tuple[int | str, int]] = []
+
+    async def listen(count: int) -> list[tuple[int | str, int]]:
+        async with AsyncSubscriber(
+            streams=["heard-"], endpoints=fleet.endpoints, timeout=TIMEOUT
+        ) as subscriber:
+            ready.set()
+            events = [await subscriber.receive() for _ in range(count)]
+            return [(event.stream, event.seq) for event in events]
+
+    ready = threading.Event()
+    with (
+        Subscriber(endpoints=fleet.endpoints, timeout=TIMEOUT) as subscriber,
+        Client(endpoints=fleet.endpoints, timeout=TIMEOUT) as client,
+        ThreadPoolExecutor() as pool,
+    ):
+        client.step("other", [1.0, 2.0])
+        later = pool.submit(asyncio.run, listen(30 * 40))
+        assert ready.wait(TIMEOUT)
+        until_heard(client, subscriber)
+        with moving(fleet, ("drain", next(iter(fleet.workers()))), ("scale", 3)) as is_over:
+            seq = 0
+            while not is_over() or seq < 40:
+                seq += 1
+                client.step_many(streams, np.ones((len(streams), 2)), seqs=[seq] * len(streams))
+        while len(heard) < seq * len(streams):
+            event = subscriber.receive()
+            if event.stream in streams:
+                heard.append((event.stream, event.seq))
+        assert sorted(heard, key=str) == sorted(
+            ((stream, n) for stream in streams for n in range(1, seq + 1)), key=str
+        )
+        first = later.result(TIMEOUT)
+        assert len(set(first)) == len(first)
+
+
+def until_heard(client: Client, subscriber: Subscriber) -> None:
+    """Wait until a subscriber hears all workers."""
+    names = [f"probe-{n}" for n in range(64)]
+    heard: set[int | str] = set()
+    subscriber.timeout = 0.1
+    while not heard.issuperset(names):
+        client.step_many(names, np.ones((64, 2)))
+        with suppress(WorkerTimeoutError):
+            while True:
+                heard.add(subscriber.receive().stream)
+    subscriber.timeout = TIMEOUT

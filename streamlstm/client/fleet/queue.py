@@ -133,9 +133,13 @@ class FleetQueue(Tracking):
         has_table = self._search.table is not None
         return bool(self._waiting and has_table) or self._links.have_something()
 
-    def wait(self, wakeup: int | None) -> bool:
+    def wait(self, wakeup: int | None, until: float = math.inf) -> bool:
         """Wait until there is something to do, or a signal; as :meth:`RequestQueue.wait`."""
-        return False if self.is_ready() else self._links.wait(wakeup, self.due)
+        return False if self.is_ready() else self._links.wait(wakeup, min(self.due, until))
+
+    def descriptors(self) -> list[int]:
+        """Return the descriptors that can be read after each change, once."""
+        return self._links.descriptors()
 
     def fail_all(self) -> None:
         """Fail every request, since the client is closed, and close the connections."""
