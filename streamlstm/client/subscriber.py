@@ -11,6 +11,7 @@ import zmq
 from .. import wire
 from .base import BaseSubscriber
 from .connection import Connection, milliseconds
+from .fleet.follower import Follower
 from .fleet.subscription import Subscription
 from .observing import Published
 from .request_queue import NOBLOCK
@@ -58,6 +59,18 @@ class Subscriber(BaseSubscriber[zmq.Socket[bytes]], Connection[zmq.Socket[bytes]
     ...     for prediction in subscriber:
     ...         print(prediction.stream, prediction.values)
     """
+
+    _follower: Follower | None = None
+
+    def _begin_to_follow(self) -> None:
+        assert self._subscription is not None
+        self._follower = Follower(self._lock, self._subscription.queue)
+
+    def close(self) -> None:
+        """Close the connection. Closing twice is harmless; so is closing in a child by fork."""
+        if self._follower is not None and self._forked is None:
+            self._follower.end()
+        super().close()
 
     def receive(self) -> Published:
         """Return the next prediction: ``stream``, ``seq``, ``values`` float32[O], and ``observed``.

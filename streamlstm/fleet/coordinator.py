@@ -131,6 +131,7 @@ class Coordinator:
             if member.leaves and len(staying) < workers:
                 member.leaves = False
                 staying.append(member)
+        self._list_workers()
         for _ in range(workers - len(staying)):
             name = self._new_name()
             self.members[name] = Member(name)
@@ -173,7 +174,7 @@ class Coordinator:
         name, member = where.name, self._member(where.name)
         member.where, member.pid, member.new, member.at_home = where, pid, False, True
         self._levels = True
-        self.owned.list_workers(self._places(), self.members)
+        self._list_workers()
         own = self._heirs.adopt(
             name, self.owned.of(name)
         )  # it has come back, with what its store has
@@ -201,7 +202,7 @@ class Coordinator:
         if serving:
             tells += self._heirs.inherit(name, inherited)
             tells += self._heirs.retire(member, serving)
-        self.owned.list_workers(self._places(), self.members)
+        self._list_workers()
         found = [self.owned.publish(), *tells, *self._again(member, lived)]
         return found + self._advance()
 
@@ -227,7 +228,7 @@ class Coordinator:
         name = member.name
         if member.leaves and not self.owned.of(name):
             del self.members[name]
-            self.owned.list_workers(self._places(), self.members)
+            self._list_workers()
             return [self.owned.publish()]
         member.restarts += 1
         member.quick = 1 if lived >= STEADY_SECONDS else member.quick + 1
@@ -262,7 +263,8 @@ class Coordinator:
                 continue
             if member.where is not None and not member.ends:
                 member.ends = True
-                actions.append(Stop(member.name))
+                self._list_workers()
+                actions += [self.owned.publish(), Stop(member.name)]
             elif member.waits:
                 del self.members[member.name]
         return actions
@@ -311,9 +313,15 @@ class Coordinator:
         staying = [member for member in serving if not member.leaves]
         return [member.name for member in staying or serving]
 
-    def _places(self) -> dict[str, wire.FleetWorker]:
-        found = self.members.values()
-        return {each.name: each.where for each in found if each.where is not None}
+    def _list_workers(self) -> None:
+        """Note where workers are, but for those that leave and were asked to end.
+
+        A worker that ends when it was asked to has answered all that it has applied. So clients
+        whose connection to it ends know that it applied nothing more, if nobody lists it any more.
+        """
+        found = [each for each in self.members.values() if not (each.leaves and each.ends)]
+        places = {each.name: each.where for each in found if each.where is not None}
+        self.owned.list_workers(places, [each.name for each in found])
 
     def _member(self, name: str) -> Member:
         if name not in self.members:

@@ -17,13 +17,16 @@ import pytest
 
 from streamlstm import (
     AsyncClient,
+    AsyncPublisher,
     AsyncSubscriber,
     Client,
     Engine,
     Model,
+    Publisher,
     ReplayingPublisher,
     Subscriber,
 )
+from streamlstm.client.observing import Published
 from streamlstm.errors import RemoteError, WorkerTimeoutError
 
 from .conftest import MODEL
@@ -86,7 +89,7 @@ def test_submitted_requests_are_applied_in_order_while_their_streams_move(
     futures: list[tuple[list[int | str], np.ndarray, Future[np.ndarray]]] = []
     with (
         Client(endpoints=fleet.endpoints, timeout=TIMEOUT) as client,
-        moving(fleet, ("scale", 3)) as is_over,
+        moving(fleet, ("scale", 3), ("drain", "w0")) as is_over,
     ):
         round_ = 0
         while not is_over() or round_ < 20:
@@ -97,7 +100,7 @@ def test_submitted_requests_are_applied_in_order_while_their_streams_move(
                     futures.append(([stream], x[None], client.submit(stream, x)))  # type: ignore[arg-type]
             else:
                 futures.append((streams, rows, client.submit_many(streams, rows)))
-            if round_ % 50 == 0:
+            if round_ % 10 == 0:
                 wait([futures[-1][2]])
         for names, rows, future in futures:
             expected = engine.step_many(names, rows)
@@ -172,7 +175,7 @@ def test_a_journal_is_replayed_exactly_once_across_moves_and_a_killed_worker(
         assert (before == y).all()
 
     expected = {}
-    changes = ("drain", next(iter(fleet.workers()))), ("scale", 3)
+    changes = ("scale", len(fleet.workers()) + 1), ("drain", next(iter(fleet.workers())))
     with ReplayingPublisher(
         endpoints=fleet.endpoints,
         journal=tmp_path / "j",
@@ -187,6 +190,8 @@ def test_a_journal_is_replayed_exactly_once_across_moves_and_a_killed_worker(
                 rows = chance.normal(size=(len(streams), 2)).astype(np.float32)
                 assert publisher.send_many(streams, rows) == [seq] * len(streams)
                 expected[seq] = engine.step_many(streams, rows)
+                if seq % 5 == 0:
+                    publisher.flush(TIMEOUT)
                 if seq == 20:
                     os.kill(list(fleet.workers().values())[-1]["pid"], signal.SIGKILL)
         publisher.flush(TIMEOUT)
@@ -204,40 +209,48 @@ def test_a_journal_is_replayed_exactly_once_across_moves_and_a_killed_worker(
 
 def test_subscribers_hear_each_prediction_once_from_whatever_worker(fleet: FleetProcess) -> None:
     streams = ids("heard")
-    heard: list[tuple[int | str, int]] = []
+    last = [0]
+    heard: list[list[tuple[int | str, int]]] = [[], []]
 
-    async def listen(count: int) -> list[tuple[int | str, int]]:
-        async with AsyncSubscriber(
-            streams=["heard-"], endpoints=fleet.endpoints, timeout=TIMEOUT
-        ) as subscriber:
-            ready.set()
-            events = [await subscriber.receive() for _ in range(count)]
-            return [(event.stream, event.seq) for event in events]
+    def note(event: Published, n: int) -> bool:
+        """Note what was heard; tell whether it is the end."""
+        heard[n].append((event.stream, event.seq))
+        return event.stream == "the end"
 
-    ready = threading.Event()
+    def listen(subscriber: Subscriber) -> None:
+        while not note(subscriber.receive(), 0):
+            pass
+
+    async def alisten() -> None:
+        async with AsyncSubscriber(endpoints=fleet.endpoints, timeout=TIMEOUT) as subscriber:
+            while not note(await subscriber.receive(), 1):
+                begun.set()
+
+    begun, pause = threading.Event(), threading.Event()
     with (
         Subscriber(endpoints=fleet.endpoints, timeout=TIMEOUT) as subscriber,
         Client(endpoints=fleet.endpoints, timeout=TIMEOUT) as client,
         ThreadPoolExecutor() as pool,
     ):
-        client.step("other", [1.0, 2.0])
-        later = pool.submit(asyncio.run, listen(30 * 40))
-        assert ready.wait(TIMEOUT)
-        until_heard(client, subscriber)
+        in_loop = pool.submit(asyncio.run, alisten())
+        while not begun.is_set():
+            until_heard(client, subscriber)
+        in_thread = pool.submit(listen, subscriber)
         with moving(fleet, ("drain", next(iter(fleet.workers()))), ("scale", 3)) as is_over:
-            seq = 0
-            while not is_over() or seq < 40:
-                seq += 1
-                client.step_many(streams, np.ones((len(streams), 2)), seqs=[seq] * len(streams))
-        while len(heard) < seq * len(streams):
-            event = subscriber.receive()
-            if event.stream in streams:
-                heard.append((event.stream, event.seq))
-        assert sorted(heard, key=str) == sorted(
-            ((stream, n) for stream in streams for n in range(1, seq + 1)), key=str
-        )
-        first = later.result(TIMEOUT)
-        assert len(set(first)) == len(first)
+            while not is_over() or last[0] < 40:
+                seqs = [last[0] + 1] * len(streams)
+                client.step_many(streams, np.ones((len(streams), 2)), seqs=seqs)
+                last[0] += 1
+                pause.wait(0.01)  # who listens keeps up
+        pause.wait(0.5)
+        client.step("the end", [1.0, 2.0])
+        in_thread.result(TIMEOUT)
+        in_loop.result(TIMEOUT)
+    expected = {(stream, n) for stream in streams for n in range(1, last[0] + 1)}
+    for each in heard:
+        mine = [event for event in each if event[0] in streams]
+        assert len(mine) == len(set(mine))
+        assert set(mine) == expected, len(expected.difference(mine))
 
 
 def until_heard(client: Client, subscriber: Subscriber) -> None:
@@ -251,3 +264,35 @@ def until_heard(client: Client, subscriber: Subscriber) -> None:
             while True:
                 heard.add(subscriber.receive().stream)
     subscriber.timeout = TIMEOUT
+
+
+def test_publishers_lose_nothing_while_streams_move(fleet: FleetProcess) -> None:
+    engine, streams = reference(fleet), ids("fed")
+    chance = np.random.default_rng(7)
+
+    async def feed(values: np.ndarray) -> None:
+        async with AsyncPublisher(endpoints=fleet.endpoints, linger=TIMEOUT) as publisher:
+            for x in values:
+                await publisher.send("fed-aio", x)
+
+    with (
+        moving(fleet, ("drain", next(iter(fleet.workers()))), ("scale", 3)) as is_over,
+        Publisher(endpoints=fleet.endpoints, timeout=TIMEOUT, linger=TIMEOUT) as publisher,
+    ):
+        round_ = 0
+        while not is_over() or round_ < 30:
+            round_ += 1
+            rows = chance.normal(size=(len(streams), 2)).astype(np.float32)
+            rows[3, 0] = np.nan if round_ % 10 == 0 else 0  # refused, and it alone
+            publisher.send_many(streams, rows)
+            for stream, x in zip(streams, rows, strict=True):
+                if not np.isnan(x).any():
+                    engine.step(stream, x)
+            if round_ % 10 == 0:
+                asyncio.run(feed(rows[5:7]))
+                engine.step("fed-aio", rows[5])
+                engine.step("fed-aio", rows[6])
+                publisher.flush()
+    with Client(endpoints=fleet.endpoints, timeout=TIMEOUT) as client:
+        for stream in [*streams, "fed-aio"]:
+            assert client.export_stream(stream) == engine.export_stream(stream)

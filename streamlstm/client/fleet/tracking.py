@@ -48,6 +48,8 @@ class Tracking(Traffic):
     def _send_to_all(self, request: FleetRequest) -> None:
         assert self._search.table is not None
         workers = self._search.table.workers
+        if isinstance(request.message, wire.Reload):
+            workers = workers[:1]  # it lets all the others follow
         made = parts.for_all(request, workers, self._settle, self._wait_for_table)
         self._unsettled += len(made)
         for part in made:
@@ -82,6 +84,7 @@ class Tracking(Traffic):
         return (
             self._search.table is None
             or self._is_old
+            or bool(self._undecided)
             or bool(self._to_all)
             or self._router.needs_table
             or any(self._is_stuck(link, now) for link in self._links)
@@ -108,6 +111,8 @@ class Tracking(Traffic):
         self._is_old = False
         self._on_table(table)
         self._router.follow(table)
+        self._decide(table)
+        self._names |= {worker.router: worker.name for worker in table.workers if worker.name}
         self._look_at_links(clock.monotonic())
         again, self._to_all = self._to_all, []
         for request in again:
