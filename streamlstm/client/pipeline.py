@@ -116,7 +116,7 @@ class Pipeline:
         """Wait until all requests are settled, so many seconds at most."""
 
         def is_empty() -> bool:
-            return self._closing or not (len(self._queue) or self._incoming)
+            return self._closing or not (self._load or self._incoming or len(self._queue))
 
         with self._lock:
             self._wake()

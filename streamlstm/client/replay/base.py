@@ -189,7 +189,7 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
     @property
     def unconfirmed(self) -> int:
         """Number of observations that the worker has not confirmed."""
-        return self._outbox.rows
+        return int(self._outbox.rows)
 
     @property
     def replayed(self) -> int:

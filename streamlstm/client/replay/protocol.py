@@ -270,8 +270,8 @@ class ReplayProtocol:
             self._outbox.mark_applied(entries)
 
     def _handle_error(self, request: Request, error: wire.Error) -> None:
-        is_damaged = error.stream is not None and error.wait is None
-        if isinstance(request, wire.Claim) and error.code == "busy" and is_damaged:
+        is_damaged = error.code == "busy" and error.wait is None
+        if isinstance(request, wire.Claim) and is_damaged and error.stream is not None:
             raise not_claimed(error.stream, error)  # its record is damaged: to wait is no use
         if error.code == "busy":
             if isinstance(request, list):
