@@ -1,10 +1,12 @@
 """What a fleet costs on one machine: pauses of streams that move, and what a second worker brings.
 
-    python -m benchmarks.fleet [--only moves|workers] [--json [FILE]]
+    python -m benchmarks.fleet [--only moves|kills|workers] [--json [FILE]]
 
 The streams of one partition move between two workers and back, while an open loop sends numbered
 observations to them and to others (H = 64); a pause is the longest time from when an observation
-of a moved stream was due to its answer. Two workers against one, one STEP a message: each worker
+of a moved stream was due to its answer. A worker is killed with SIGKILL while a client steps one of
+its streams, and then all of them: first answer, and all streams back, seconds since the kill. Two
+workers against one, one STEP a message: each worker
 has one core for all its threads, and compiled threads in this process send on whatever is left; the
 ratio is that of steps in a core-second that the sender has not taken.
 """
@@ -12,6 +14,7 @@ ratio is that of steps in a core-second that the sender has not taken.
 from __future__ import annotations
 
 import os
+import signal
 import statistics
 import tempfile
 import threading
@@ -24,10 +27,13 @@ import numpy as np
 import psutil
 import zmq
 
+from streamlstm import wire
+from streamlstm.client.client import Client
+
 from .harness import Row, parser, report, steps
 from .live import load
 from .live.fleet import Answer, Fleet, Load, ids_of
-from .live.messages import model, one_a_message
+from .live.messages import model, observations, one_a_message
 from .live.processes import Sockets
 
 PARTITION = 3  # that moves
@@ -35,10 +41,19 @@ OTHERS = 1_200  # streams of other partitions
 RATE = 10_000  # observations per second
 SECONDS, MOVE_AT, DURING = 3.0, 1.5, 0.25
 MOVES = 6  # of each number of streams
+KILLS = 3  # of each number of streams
+BLOCK = 1_024  # streams of a call
 ROUNDS, TURN = 5, 2.0
 CONNECTIONS = 3  # to each worker, so that it never waits for the sender
 CORES = sorted(os.sched_getaffinity(0))[:2]
-TARGETS = {"moves 1000": 20.0, "moves 10000": 100.0, "two workers": 1.7}
+TARGETS = {
+    "moves 1000": 20.0,
+    "moves 10000": 100.0,
+    "first answer of 5000": 0.1,
+    "back 5000": 0.5,
+    "back 100000": 3.0,
+    "two workers": 1.7,
+}
 
 
 def moves(file: Path, folder: Path, streams: int) -> tuple[list[Row], float]:
@@ -83,6 +98,41 @@ def _pauses(answers: list[Answer], moved: set[int]) -> dict[str, float]:
         "others before, p99": float(np.percentile(taken[before], 99)) * 1e3,
         "others during, p99": float(np.percentile(taken[during], 99)) * 1e3,
     }
+
+
+def kills(file: Path, folder: Path, streams: int) -> tuple[list[Row], dict[str, float]]:
+    """Return how soon ``streams`` streams of a worker that is killed are served by another one."""
+    found = []
+    for turn in steps(range(KILLS + 1), f"kills of a worker with {streams} streams"):
+        place = folder / f"kills-{streams}-{turn}"
+        store = ("--store", f"lmdb:{place}", "--capacity", str(4 * streams), "--commit-ms", "20")
+        with Fleet(file, 2, *store) as fleet, Client(endpoints=fleet.file, timeout=60.0) as client:
+            killed = fleet.workers()["w0"]
+            with Load(killed["router"], range(3 * streams)) as table:
+                mine = [
+                    stream
+                    for stream, partition in table.partition.items()
+                    if table.router[partition] == killed["router"]
+                ][:streams]
+                rows = observations(len(mine))
+                _step_all(client, mine, rows, 1)
+                table.ask(killed["router"], wire.Barrier(1, 0))  # all is committed
+            began = time.perf_counter()
+            os.kill(killed["pid"], signal.SIGKILL)
+            client.step(mine[0], rows[0], seq=2)
+            first = time.perf_counter() - began
+            _step_all(client, mine[1:], rows[1:], 2)
+            if turn:
+                found.append({"first answer": first, "all back": time.perf_counter() - began})
+    medians = {key: statistics.median(each[key] for each in found) for key in found[0]}
+    row: Row = {"question": f"killed with {streams} streams", "unit": "s", **medians}
+    return [row], medians
+
+
+def _step_all(client: Client, streams: list[int], rows: Any, seq: int) -> None:
+    for first in range(0, len(streams), BLOCK):
+        part = slice(first, first + BLOCK)
+        client.step_many(streams[part], rows[part], seqs=[seq] * len(streams[part]))
 
 
 def workers(file: Path) -> tuple[list[Row], float]:
@@ -160,7 +210,7 @@ class _Feeders:
 def main() -> None:
     """Run the benchmark."""
     arguments = parser(__doc__ or "")
-    arguments.add_argument("--only", choices=("moves", "workers"))
+    arguments.add_argument("--only", choices=("moves", "kills", "workers"))
     options = arguments.parse_args()
     rows: list[Row] = []
     ratios: dict[str, Any] = {}
@@ -172,6 +222,12 @@ def main() -> None:
             for streams in (1_000, 10_000):
                 more, ratios[f"moves {streams}"] = moves(file, folder, streams)
                 rows += more
+        if options.only in (None, "kills"):
+            for streams in (5_000, 100_000):
+                more, times = kills(file, folder, streams)
+                rows += more
+                ratios[f"first answer of {streams}"] = times["first answer"]
+                ratios[f"back {streams}"] = times["all back"]
         if options.only in (None, "workers"):
             more, ratios["two workers"] = workers(file)
             rows += more

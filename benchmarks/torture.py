@@ -47,6 +47,7 @@ def torture(
     store: str = "lmdb",
     verify: int = VERIFY_EVERY,
     longest: float = MAX_WORK_SECONDS,
+    make: type[ChaosRun] = ChaosRun,
 ) -> dict[str, Any]:
     """Run rounds until all are done or something is wrong.
 
@@ -60,6 +61,8 @@ def torture(
         Rounds between two verifications.
     longest : float
         Maximum seconds of undisturbed work before a kill.
+    make : type
+        Of the run: one worker, or a fleet.
 
     Returns
     -------
@@ -71,7 +74,7 @@ def torture(
     faults: list[str] = []
     start = time.monotonic()
     with (
-        ChaosRun(folder, store, streams, seed, longest) as run,
+        make(folder, store, streams, seed, longest) as run,
         Progress(console=console, disable=not console.is_terminal, transient=True) as progress,
     ):
         task = progress.add_task(store, total=rounds)
@@ -102,14 +105,19 @@ def torture(
 
 
 def torture_all(
-    folder: Path, stores: Sequence[str], rounds: int, streams: int, seed: int
+    folder: Path,
+    stores: Sequence[str],
+    rounds: int,
+    streams: int,
+    seed: int,
+    make: type[ChaosRun] = ChaosRun,
 ) -> dict[str, Any]:
     """Run :func:`torture` with one store after another, and add up the results."""
     total: dict[str, Any] = {}
     for n, store in enumerate(stores):
         (folder / store).mkdir()
         share = rounds * (n + 1) // len(stores) - rounds * n // len(stores)
-        result = torture(folder / store, share, streams, seed, store)
+        result = torture(folder / store, share, streams, seed, store, make=make)
         total = {k: total[k] + v if k in total else v for k, v in result.items()}
         if result["faults"]:
             total["repeat"] = f"--store {store} --rounds {result['rounds']}"
@@ -130,8 +138,8 @@ def _row(store: str, kind: str, run: ChaosRun) -> dict[str, str | float | None]:
     }
 
 
-def _show(result: dict[str, Any], console: Console) -> None:
-    table = Table(title="torture", box=None)
+def _show(name: str, result: dict[str, Any], console: Console) -> None:
+    table = Table(title=name.replace("_", " of a "), box=None)
     for column in result["rows"][0]:
         table.add_column(column, justify="left" if column in ("store", "killed") else "right")
     for row in result["rows"]:
@@ -149,15 +157,15 @@ def _show(result: dict[str, Any], console: Console) -> None:
         console.print(f"FAULT {fault}", highlight=False, markup=False)
     if result["faults"]:
         console.print(
-            f"the same kills again: python -m benchmarks.torture {result['repeat']} "
+            f"the same kills again: python -m benchmarks.{name} {result['repeat']} "
             f"--seed {result['seed']} --streams {result['streams']}",
             highlight=False,
         )
 
 
-def main() -> None:
+def main(name: str = "torture", doc: str | None = __doc__, make: type[ChaosRun] = ChaosRun) -> None:
     """Run the rounds and print the results."""
-    options = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    options = argparse.ArgumentParser(description=(doc or "").split("\n", 1)[0])
     options.add_argument("--rounds", type=int, default=200)
     options.add_argument("--streams", type=int, default=2_000)
     options.add_argument(
@@ -187,12 +195,10 @@ def main() -> None:
     console = Console(stderr=arguments.json == "-", soft_wrap=True)
     console.print(f"seed {seed}, store {' and '.join(stores)}", highlight=False)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        result = torture_all(Path(folder), stores, arguments.rounds, arguments.streams, seed)
-    _show(result, console)
+        result = torture_all(Path(folder), stores, arguments.rounds, arguments.streams, seed, make)
+    _show(name, result, console)
     if arguments.json is not None:
-        text = json.dumps(
-            {"bench": "torture", "machine": machine(), "ratios": {}} | result, indent=1
-        )
+        text = json.dumps({"bench": name, "machine": machine(), "ratios": {}} | result, indent=1)
         if arguments.json == "-":
             print(text)
         else:

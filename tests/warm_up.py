@@ -10,13 +10,17 @@ import sys
 from streamlstm.kernels import compile as kernels
 from streamlstm.learn import cells
 from streamlstm.serving import compiled_loop
+from streamlstm.serving.gateway import gateway
 
 
 def main(half: str) -> None:
     """Compile the worker's loop, some others and those of training; or the rest: as long each."""
-    names = [name for name in kernels.all_names() if name != compiled_loop.NAME]
+    loops = {compiled_loop.NAME, gateway.NAME}
+    names = [name for name in kernels.all_names() if name not in loops]
     first = [compiled_loop.NAME, *names[::4]]
-    chosen = first if half == "first" else [name for name in names if name not in first]
+    chosen = first
+    if half != "first":
+        chosen = [gateway.NAME, *(name for name in names if name not in first)]
     missing = [name for name in chosen if not kernels.is_warm([name])]
     if missing:
         kernels.prepare(None, missing)

@@ -130,7 +130,7 @@ class ChaosRun:
         self._model, self._variant = folder / "model.safetensors", 0
         model().save(self._model)
         self._redis = RedisServer(folder) if store == "redis" else None
-        self.kinds = KINDS if self._redis is None else (*KINDS, STORE_KIND)
+        self.kinds: tuple[str, ...] = KINDS if self._redis is None else (*KINDS, STORE_KIND)
         self.verifier = Verifier(model(), streams, seed)
         self.rounds: list[Round] = []
         self._replayed = 0
@@ -193,27 +193,30 @@ class ChaosRun:
         if self._variant:  # exported states name the model
             self._change_model()
         records, self._records = np.concatenate(self._records), []
-        with Client(self._worker.endpoints["router"], timeout=TIMEOUT) as client:
+        with self._client() as client:
             return self.verifier.verify(records, client)
 
     def _kill(self, kind: str) -> None:
-        kills: dict[str, Callable[[], None]] = {
-            "worker": self._kill_worker,
-            "publisher": self._kill_publisher,
-            "connection": self._cut,
-            "model": self._disturb_model,
-            STORE_KIND: self._kill_store,
-        }
+        kills = self._kills()
+        if self._redis is not None:
+            kills[STORE_KIND] = self._kill_store
         if kind == "all":
             del kills["model"]  # it needs a worker that is alive
-        if self._redis is None:
-            del kills[STORE_KIND]
-        if kind != "all":
+        else:
             kills[kind]()
             return
         for name in self._random.sample(sorted(kills), len(kills)):
             kills[name]()
             time.sleep(self._random.choice((0.0, self._random.uniform(0, 0.05))))
+
+    def _kills(self) -> dict[str, Callable[[], None]]:
+        """Return what there is to kill, without the store."""
+        return {
+            "worker": self._kill_worker,
+            "publisher": self._kill_publisher,
+            "connection": self._cut,
+            "model": self._disturb_model,
+        }
 
     def _kill_worker(self) -> None:
         if self._worker is not None:
@@ -247,8 +250,13 @@ class ChaosRun:
         """Let the worker change to the other variant of the model."""
         assert self._worker is not None
         self._replace_model()
-        with Client(self._worker.endpoints["router"], timeout=TIMEOUT) as client:
+        with self._client() as client:
             client.reload()
+
+    def _client(self) -> Client:
+        """Return a client of the worker."""
+        assert self._worker is not None
+        return Client(self._worker.endpoints["router"], timeout=TIMEOUT)
 
     def _kill_changing_model(self) -> None:
         """Kill the worker while it changes its model."""

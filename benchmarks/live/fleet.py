@@ -23,18 +23,17 @@ from .processes import TIMEOUT_MS, Process
 class Fleet(Process):
     """`streamlstm fleet` on this machine, ready."""
 
-    def __init__(self, model: Path, workers: int, *options: str) -> None:
+    def __init__(self, model: Path, workers: int, *options: str, file: Path | None = None) -> None:
         command = ("streamlstm", "fleet", str(model), "--workers", str(workers), "--threads", "1")
-        super().__init__("fleet", *command, *options)
-        self._file = Path(self._folder.name) / "endpoints.json"
+        super().__init__("fleet", *command, *options, file=file)
 
     def ask(self, *question: Any) -> dict[str, Any]:
         """Return the status after a question."""
-        return ask(self._file, *question)
+        return ask(self.file, *question)
 
     def workers(self) -> dict[str, dict[str, Any]]:
         """Return the workers, by name."""
-        return {each["name"]: each for each in json.loads(self._file.read_text())["workers"]}
+        return {each["name"]: each for each in json.loads(self.file.read_text())["workers"]}
 
 
 def ids_of(partition: int, count: int) -> list[int]:

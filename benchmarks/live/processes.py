@@ -30,6 +30,8 @@ class Process:
         Name for messages.
     *command : str
         Module and arguments; ``--endpoints FILE`` is added.
+    file : Path or None
+        The file for the endpoints; by default a temporary one.
 
     Attributes
     ----------
@@ -38,11 +40,12 @@ class Process:
     pid : int
     """
 
-    def __init__(self, name: str, *command: str) -> None:
+    def __init__(self, name: str, *command: str, file: Path | None = None) -> None:
         self.name = name
         self._folder = tempfile.TemporaryDirectory()
         self._stderr = Path(self._folder.name) / "stderr"
-        endpoints = Path(self._folder.name) / "endpoints.json"
+        self.file = endpoints = file or Path(self._folder.name) / "endpoints.json"
+        endpoints.unlink(missing_ok=True)
         with self._stderr.open("wb") as stderr:
             # A new session: Ctrl-C is for the benchmark, which ends its processes itself.
             self._process = subprocess.Popen(

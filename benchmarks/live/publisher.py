@@ -2,6 +2,8 @@
 
     python -m benchmarks.live.publisher ENDPOINT JOURNAL STREAMS SEED
 
+ENDPOINT is that of a worker, or the endpoints file of a fleet.
+
 Every observation is a function of its stream, its sequence number and the seed, so the program
 needs no state of its own. Some streams have a publisher without a callback for predictions, which
 therefore has many of their observations in flight; some observations have an event time.
@@ -175,10 +177,16 @@ def main() -> None:
     def deliver(stream: wire.StreamId, seq: int, y: Any) -> None:
         write_records(DELIVERED, [numbers[stream]], [seq], y)
 
-    options: dict[str, Any] = {"max_rows": 2 * int(count), "timeout": TIMEOUT, "linger": TIMEOUT}
+    where = {"endpoints": endpoint} if endpoint.endswith(".json") else {"router": endpoint}
+    options: dict[str, Any] = {
+        **where,
+        "max_rows": 2 * int(count),
+        "timeout": TIMEOUT,
+        "linger": TIMEOUT,
+    }
     with (
-        ReplayingPublisher(endpoint, on_prediction=deliver, journal=journal, **options) as first,
-        ReplayingPublisher(endpoint, journal=f"{journal}-silent", **options) as second,
+        ReplayingPublisher(on_prediction=deliver, journal=journal, **options) as first,
+        ReplayingPublisher(journal=f"{journal}-silent", **options) as second,
     ):
         senders = [
             Sender(publisher, chosen, int(seed))

@@ -1,19 +1,27 @@
 """Compile kernels, which takes long, on most machines only once, and display the progress."""
 
+import fcntl
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 from ..network.model import Model
 from .plan import compile_plan
 
 
 def compile_for(
-    model: Model, weights: str = "float32", threads: int = 1, also: Sequence[str] = ()
+    model: Model,
+    weights: str = "float32",
+    threads: int = 1,
+    also: Sequence[str] = (),
+    lock: Path | None = None,
 ) -> None:
     """Compile the kernels that an engine for ``model`` needs, with progress on standard error.
 
     Programs for people call this before they make the engine. ``also`` names further groups of
-    kernels (kernels/compile.py).
+    kernels (kernels/compile.py). Of processes that have the same ``lock`` one compiles, while the
+    others wait.
     """
     from ..kernels import compile, simd
 
@@ -21,7 +29,19 @@ def compile_for(
     online = model.online
     takes_labels = online is not None and online.labels > 0
     names = compile.needed(plan.kinds, weights, threads, online is not None, takes_labels)
-    compile_kernels([*names, *also], report=True)
+    if lock is None or compile.is_warm([*names, *also]):
+        compile_kernels([*names, *also], report=True)
+        return
+    with _alone(lock):
+        compile_kernels([*names, *also], report=True)
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Keep other processes from what is within ``with`` by the same lock."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def compile_kernels(names: Sequence[str], report: bool = False) -> None:

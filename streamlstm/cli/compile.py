@@ -40,6 +40,7 @@ def compile(
         from streamlstm.kernels.disk_cache import use_only_one
         from streamlstm.learn import cells
         from streamlstm.serving import compiled_loop  # noqa: F401 - has kernels too
+        from streamlstm.serving.gateway import gateway  # noqa: F401 - likewise
 
         from .console import console
 

@@ -51,7 +51,7 @@ def _zip_format(name: str) -> str:
     try:
         with zipfile.ZipFile(name) as archive:
             members = archive.namelist()
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+    except Exception as error:  # many types, depending on the damage
         raise ConvertError(f"{name}: a damaged .keras or PyTorch file: {error}.") from None
     if "config.json" in members:
         return "keras"

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CapacityError, DamagedRecordError
-from .ids import StreamId
+from .ids import StreamId, dict_key
 from .lock_flag import LockFlag
-from .records import ROW_START, record_size, store_key
+from .partitions import partitions_of
+from .records import ROW_START, record_size, store_key, stream_from_key
 from .state_table import StateTable
 from .table_user import TableUser
 
@@ -25,12 +26,19 @@ class Parcel(NamedTuple):
 
 
 class HandOver(TableUser):
-    """Takes streams of partitions as records, a part of the table at a time, and puts them in."""
+    """Takes streams of partitions as records, a part of the table at a time, and puts them in.
+
+    Attributes
+    ----------
+    deletes : bool
+        Whether the store deletes those that leave, too: where it is this worker's alone.
+    """
 
     def __init__(self, table: StateTable, lock: threading.Lock, flag: LockFlag) -> None:
         from ..kernels import compile
 
         super().__init__(table, lock, flag)
+        self.deletes = True
         self._select = compile.partition_entries().slots_in
         self._checks = compile.dirty_entries()
 
@@ -132,11 +140,47 @@ class HandOver(TableUser):
             table.rows[slots] = fields[:, ROW_START:-8].copy().view("<f4")
 
     def delete(self, streams: Sequence[StreamId]) -> None:
-        """Free streams as far as they are here; a store deletes them with its next commit."""
+        """Free streams as far as they are here; where it :attr:`deletes` them, the store, too."""
         with self._lock, self._flag:
             for stream in streams:
                 if stream in self._table:
                     self._table.free(stream)
+                    if not self.deletes:
+                        self._table.deleted.pop(dict_key(stream), None)
+
+    def take_deleted(self, wanted: NDArray[np.uint8]) -> list[bytes]:
+        """Return streams of partitions that were forgotten since the last commit, and forget it.
+
+        Parameters
+        ----------
+        wanted : uint8[PARTITIONS]
+            1 for each of these partitions.
+
+        Returns
+        -------
+        list of bytes
+            Their keys.
+        """
+        with self._lock, self._flag:
+            deleted = self._table.deleted
+            chosen = wanted[partitions_of(list(deleted.values()))]
+            found = [s for s, mine in zip(deleted.values(), chosen.tolist(), strict=True) if mine]
+            for stream in found:
+                del deleted[dict_key(stream)]
+            return [store_key(stream) for stream in found if stream not in self._table]
+
+    def delete_stored(self, keys: Sequence[bytes]) -> None:
+        """Let the next commit delete streams that are not here."""
+        with self._lock, self._flag:
+            for stream in map(stream_from_key, keys):
+                if stream not in self._table:
+                    self._table.deleted[dict_key(stream)] = stream
+
+    def mark_changed(self, wanted: NDArray[np.uint8]) -> None:
+        """Let the next commit write all streams of partitions, 1 in uint8[PARTITIONS]."""
+        slots, _ = self.find(wanted, 0, self.used_slots, self.used_slots)
+        with self._lock, self._flag:
+            self._table.mark_dirty(slots)
 
 
 def _bytes(column: NDArray[np.generic]) -> NDArray[np.uint8]:

@@ -42,6 +42,8 @@ class Coordinator:
         Those under way.
     weight : float64[PARTITIONS]
         Of each partition (balance.py).
+    held : bool
+        No move begins.
     """
 
     stores: Stores = Stores.OWN
@@ -49,6 +51,7 @@ class Coordinator:
     members: dict[str, Member] = field(default_factory=dict)
     weight: NDArray[np.float64] = field(default_factory=lambda: weights(np.zeros(wire.PARTITIONS)))
     moves: Moves = field(init=False)
+    held: bool = False
     _heirs: Inheritance = field(init=False)
     _levels: bool = True  # partitions move until workers have nearly as much each
 
@@ -92,6 +95,10 @@ class Coordinator:
         leaving = any(member.leaves for member in self.members.values())
         under_way = leaving or self.moves or self.owned.sources or self._levels
         return self.is_ready and not under_way
+
+    def live(self) -> list[str]:
+        """Return the endpoints of the ROUTERs of the workers that serve."""
+        return [member.where.router for member in self.members.values() if member.where is not None]
 
     def status(self) -> dict[str, Any]:
         """Return the workers and what they have."""
@@ -150,6 +157,8 @@ class Coordinator:
 
     def move(self, partition: int, name: str) -> list[Action]:
         """Move one partition to a worker."""
+        if self.held:
+            raise BadValueError(f"partition {partition}: the model is being changed; ask again")
         member = self._member(name)
         if not 0 <= partition < wire.PARTITIONS:
             raise BadValueError(f"partition: expected 0 to {wire.PARTITIONS - 1}, got {partition}")
@@ -161,6 +170,11 @@ class Coordinator:
         if owner.name == name:
             return []
         return self.moves.begin([partition], owner.name, name)
+
+    def hold(self, held: bool) -> list[Action]:
+        """Begin no move for a while, or again."""
+        self.held = held
+        return self._advance()
 
     def weigh(self, loads: NDArray[np.float64]) -> list[Action]:
         """Note the observations a second of each partition; move some if workers differ much."""
@@ -194,17 +208,35 @@ class Coordinator:
             What it noted, as for :meth:`.ownership.Ownership.are_at`.
         """
         member = self.members[name]
-        member.where, member.pid = None, 0
-        member.starts = member.new = member.ends = False
+        member.pid, member.starts, member.ends = 0, False, False
+        found = [*self._gone(member, arrived), *self._again(member, lived)]
+        return found + self._advance()
+
+    def lost(self, name: str, arrived: Mapping[int, int] = _NONE) -> list[Action]:
+        """Note that a worker may commit nothing any more, though its process may still be there.
+
+        Parameters
+        ----------
+        name, arrived
+            As for :meth:`died`, which comes when the process ends.
+        """
+        member = self.members.get(name)
+        if member is None or member.where is None:
+            return []
+        return self._gone(member, arrived) + self._advance()
+
+    def _gone(self, member: Member, arrived: Mapping[int, int]) -> list[Action]:
+        """Give what a worker had to those that serve."""
+        name, member.where, member.new = member.name, None, False
         serving = self._serving()
-        tells, inherited = self.moves.died(name, arrived, bool(serving))
+        retires = bool(serving) or (member.leaves and not self.owned.of(name))
+        tells, inherited = self.moves.died(name, arrived, retires)
         self._heirs.died(name)
-        if serving:
+        if retires:
             tells += self._heirs.inherit(name, inherited)
             tells += self._heirs.retire(member, serving)
         self._list_workers()
-        found = [self.owned.publish(), *tells, *self._again(member, lived)]
-        return found + self._advance()
+        return [self.owned.publish(), *tells]
 
     def waited(self, name: str) -> list[Action]:
         """Note that the time of a :class:`Wait` is over."""
@@ -256,7 +288,7 @@ class Coordinator:
         if any(member.new for member in self.members.values()):
             return actions  # soon there are more to share with
         actions += self._first_owners()
-        if not self.moves:
+        if not self.moves and not self.held:
             actions += self._next_move()
         for member in list(self.members.values()):
             if not member.leaves or self.owned.of(member.name) or self.moves.involve(member.name):

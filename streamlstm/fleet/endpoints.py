@@ -32,7 +32,7 @@ def claim_file(path: Path) -> Path:
         raise EndpointError(
             f"--endpoints {path}: exists and is not the file of a fleet; choose another one"
         ) from None
-    if found is not None and _is_listening(found["fleet"]):
+    if found is not None and is_listening(found["fleet"]):
         raise EndpointError(
             f"--endpoints {path}: a fleet that runs has written it (process {found['pid']}); "
             "change that one (streamlstm fleet scale), stop it, or give this one another file"
@@ -41,7 +41,8 @@ def claim_file(path: Path) -> Path:
     return target
 
 
-def _is_listening(control: str) -> bool:
+def is_listening(control: str) -> bool:
+    """Tell whether a supervisor listens at its control endpoint."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:

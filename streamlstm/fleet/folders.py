@@ -70,6 +70,22 @@ class Folders:
                 if generation < record.generations.get(name, 0):
                     self.remove(path.name)
 
+    def check_new(self) -> None:
+        """Check that a fleet which begins here leaves nothing out.
+
+        Raises
+        ------
+        StoreError
+            If there are folders of workers, but not the table that says who has what.
+        """
+        found = sorted(path.name for path in self.place.glob("worker-*.*"))
+        if found:
+            raise StoreError(
+                f"{self.place}: the table of the fleet, table.json, is missing, though there are "
+                f"folders of its workers ({found[0]} ...); restore it from a backup, or move them "
+                "away to begin anew."
+            )
+
     def _wait_for(self, path: Path, deadline: float) -> None:
         while path.is_dir() and is_in_use(path):
             if time.monotonic() > deadline:

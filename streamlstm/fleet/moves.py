@@ -98,8 +98,8 @@ class Moves:
                 move.phase = Phase.ARRIVED
                 return [Tell(move.after, "end", (number, *rest))]
             case "kept", Phase.ARRIVED:
-                move.phase = Phase.KEPT
-                return [Tell(move.before, "kept", (number,))]
+                told = self._keep(move)
+                return [self.owned.publish(), *told]
             case "left", Phase.KEPT:
                 self._forget(move)
                 return None
@@ -108,16 +108,20 @@ class Moves:
     def _release(self, move: Move) -> list[Action]:
         """Change the owner in the table, then tell the former one."""
         move.phase = Phase.LEAVING
-        self.owned.give(move.partitions, move.after)
-        self.owned.moving.update(dict.fromkeys(move.partitions, move.before))
+        self.owned.depart(move.partitions, move.before, move.after)
         published = self.owned.publish()
         fields = (move.number, move.partitions, self.owned.table.to_value())
         return [published, Tell(move.before, "release", fields)]
 
+    def _keep(self, move: Move) -> list[Action]:
+        """Let the new owner have for certain what has come to it."""
+        move.phase = Phase.KEPT
+        self.owned.arrive(move.partitions, move.before)
+        return [Tell(move.before, "kept", (move.number,))]
+
     def _forget(self, move: Move) -> None:
         del self._moves[move.number]
-        for each in move.partitions:
-            self.owned.moving.pop(each, None)
+        self.owned.forget(move.partitions)
 
     # --- a worker dies, or all of them did ---
 
@@ -165,25 +169,27 @@ class Moves:
             self._forget(move)
             return [Tell(move.before, "drop", (move.number,))]
         if self.owned.are_at(move.partitions, arrived):
-            move.phase = Phase.KEPT
-            return [Tell(move.before, "kept", (move.number,))]
+            return self._keep(move)
         self._forget(move)
         self.owned.give(move.partitions, move.before)
         return [Tell(move.before, "stay", (move.number,))]
 
     def resume(self, arrived: Mapping[str, Mapping[int, int]]) -> None:
         """Decide who has what was moving when all workers ended: the other one has to delete it."""
-        for partition, before in list(self.owned.moving.items()):
-            owner = self.owned.table.owner(partition)
-            assert owner is not None
-            if not self.owned.are_at([partition], arrived.get(owner.name, {})):
-                self.owned.give([partition], before)
-                self.owned.moving[partition] = owner.name
+        owned = self.owned
+        for partition, before in list(owned.moving.items()):
+            after = _name(owned.table, partition)
+            if owned.are_at([partition], arrived.get(after, {})):
+                owned.arrive([partition], before)
+            else:
+                owned.give([partition], before)
+                owned.arrive([partition], after)
+        members = {worker.name for worker in owned.table.workers}
+        owned.forget([each for each, name in owned.leftovers.items() if name not in members])
         of_pairs: dict[tuple[str, str], list[int]] = {}
-        for partition, before in self.owned.moving.items():
-            owner = self.owned.table.owner(partition)
-            assert owner is not None
-            of_pairs.setdefault((before, owner.name), []).append(partition)
+        for partition, name in owned.leftovers.items():
+            pair = name, _name(owned.table, partition)
+            of_pairs.setdefault(pair, []).append(partition)
         for (before, after), partitions in of_pairs.items():
             self._new(partitions, before, after, Phase.KEPT)
 
@@ -194,3 +200,9 @@ class Moves:
             for move in self._moves.values()
             if move.before == name and move.phase is Phase.KEPT
         ]
+
+
+def _name(table: wire.FleetTable, partition: int) -> str:
+    owner = table.owner(partition)
+    assert owner is not None
+    return owner.name

@@ -18,7 +18,7 @@ class Ownership:
     ----------
     record : Record
         As it was published last, but for the changes since.
-    generations, sources, moving
+    generations, sources, moving, leftovers
         Those of the record, which may be changed.
     """
 
@@ -27,7 +27,7 @@ class Ownership:
         self._table = record.table
         self.generations = dict(record.generations)
         self.sources = dict(record.sources)
-        self.moving = dict(record.moving)
+        self.moving, self.leftovers = dict(record.moving), dict(record.leftovers)
 
     @property
     def table(self) -> wire.FleetTable:
@@ -37,13 +37,18 @@ class Ownership:
     @property
     def record(self) -> Record:
         """All of it, as it is now."""
-        return Record(self._table, self.generations, self.sources, self.moving)
+        return Record(
+            self._table,
+            dict(self.generations),
+            dict(self.sources),
+            dict(self.moving),
+            dict(self.leftovers),
+        )
 
     def publish(self) -> Publish:
         """Return the action that stores the record as it is now, with a new version."""
         self._table = self._table._replace(version=self._table.version + 1)
-        of_now = dict(self.generations), dict(self.sources), dict(self.moving)
-        return Publish(Record(self._table, *of_now))
+        return Publish(self.record)
 
     # --- workers ---
 
@@ -104,6 +109,22 @@ class Ownership:
         """
         epochs = self._table.epochs
         return all(arrived.get(each) == int(epochs[each]) for each in partitions)
+
+    def depart(self, partitions: Sequence[int], before: str, after: str) -> None:
+        """Let partitions be on their way from one worker to another, which is their owner now."""
+        self.give(partitions, after)
+        self.moving |= dict.fromkeys(partitions, before)
+
+    def arrive(self, partitions: Sequence[int], leftovers: str) -> None:
+        """Note that owners have partitions for certain, and a worker has some to delete."""
+        self.forget(partitions)
+        self.leftovers |= dict.fromkeys(partitions, leftovers)
+
+    def forget(self, partitions: Iterable[int]) -> None:
+        """Note that nobody else has anything of partitions."""
+        for each in partitions:
+            self.moving.pop(each, None)
+            self.leftovers.pop(each, None)
 
     # --- folders of workers that have died ---
 

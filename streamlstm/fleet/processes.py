@@ -21,9 +21,11 @@ class Process:
     name : str
         The worker's.
     arguments : sequence of str
-        Of ``streamlstm serve``.
+        Of the command.
     log : callable
         Gets each line; called from a thread.
+    command : sequence of str
+        Of ``streamlstm``.
 
     Attributes
     ----------
@@ -32,11 +34,17 @@ class Process:
         Can be read when the process has ended.
     """
 
-    def __init__(self, name: str, arguments: Sequence[str], log: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        log: Callable[[str], None],
+        command: Sequence[str] = ("serve",),
+    ) -> None:
         self._name, self._log = name, log
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "streamlstm", "serve", *arguments),
+                *(sys.executable, "-m", "streamlstm", *command, *arguments),
                 *("--fleet-parent", str(os.getpid())),
             ],
             stdin=subprocess.DEVNULL,

@@ -9,7 +9,7 @@ import zmq
 
 from .. import wire
 from ..errors import BadValueError, WorkerTimeoutError
-from .endpoints import read_fleet
+from .endpoints import is_listening, read_fleet
 
 WAIT_SECONDS = 5.0
 
@@ -33,10 +33,16 @@ def ask(endpoints: Path, *question: Any) -> dict[str, Any]:
     WorkerTimeoutError
         If it does not answer within 5 seconds.
     """
+    control = read_fleet(endpoints)["fleet"]
+    if not is_listening(control):
+        raise WorkerTimeoutError(
+            f"{endpoints}: the fleet that wrote it has ended; start it again "
+            "(streamlstm fleet MODEL), or name the file of one that runs: --endpoints FILE"
+        )
     with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
         socket.set(zmq.LINGER, 0)
         socket.set(zmq.RCVTIMEO, int(WAIT_SECONDS * 1000))
-        socket.connect(read_fleet(endpoints)["fleet"])
+        socket.connect(control)
         socket.send(wire.encode_control("ask", *question))
         try:
             reply = wire.decode_control(socket.recv())

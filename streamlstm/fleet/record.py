@@ -24,19 +24,23 @@ class Record(NamedTuple):
         Partitions whose owner has not copied all of them: in which folders, of workers that have
         died, the rest is. What the owner has counts first, then the folders in their order.
     moving : mapping of int to str
-        Partitions of which another worker than the owner still has streams: they were on their way
-        to the owner.
+        Partitions on their way to the owner, and from whom. Unless the owner has noted that they
+        have come, the former one has all of them that counts.
+    leftovers : mapping of int to str
+        Partitions of which another worker than the owner has streams that do not count, and are to
+        be deleted.
     """
 
     table: wire.FleetTable
     generations: Mapping[str, int]
     sources: Mapping[int, tuple[str, ...]]
     moving: Mapping[int, str]
+    leftovers: Mapping[int, str]
 
     @classmethod
     def new(cls) -> Record:
         """Return the record of a fleet without workers."""
-        return cls(wire.FleetTable.new(), {}, {}, {})
+        return cls(wire.FleetTable.new(), {}, {}, {}, {})
 
     @classmethod
     def from_value(cls, value: Any) -> Record:
@@ -55,14 +59,17 @@ class Record(NamedTuple):
                 for folders, partitions in value.get("sources", ())
                 for partition in partitions
             }
-            moving = {
-                int(partition): str(name)
-                for name, partitions in value.get("moving", ())
-                for partition in partitions
-            }
+            moving, leftovers = (
+                {
+                    int(partition): str(name)
+                    for name, partitions in value.get(which, ())
+                    for partition in partitions
+                }
+                for which in ("moving", "leftovers")
+            )
         except (AttributeError, TypeError, ValueError) as error:
-            raise ProtocolError(f"table: expected generations, sources, moving ({error})") from None
-        return cls(table, generations, sources, moving)
+            raise ProtocolError(f"table: expected where streams are ({error})") from None
+        return cls(table, generations, sources, moving, leftovers)
 
     def to_value(self) -> dict[str, Any]:
         """Return it as a map of what msgpack knows; only owners and epochs are bytes."""
@@ -71,6 +78,7 @@ class Record(NamedTuple):
             "generations": dict(self.generations),
             "sources": [[list(key), found] for key, found in grouped(self.sources).items()],
             "moving": [[key, found] for key, found in grouped(self.moving).items()],
+            "leftovers": [[key, found] for key, found in grouped(self.leftovers).items()],
         }
 
     def folder(self, worker: str) -> str:

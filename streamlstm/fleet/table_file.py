@@ -13,7 +13,10 @@ from pathlib import Path
 
 from ..errors import ProtocolError, StoreError
 from ..files import replace_file
+from ..serving.stores.lmdb.folder import OF_A_FLEET
 from .record import Record
+
+FORMAT = 1  # of the file; a later one is refused
 
 
 class TableFile:
@@ -39,9 +42,10 @@ class TableFile:
         except BlockingIOError:
             os.close(self._lock)
             raise StoreError(
-                f"{folder}: another fleet uses it; stop that one, or choose another folder."
+                f"{folder}: another fleet, or a worker, uses it; stop that one, or choose another "
+                "folder."
             ) from None
-        self._path = folder / "table.json"
+        self._path = folder / OF_A_FLEET
 
     def read(self) -> Record:
         """Return the record that was written last; an empty one if there is none."""
@@ -49,6 +53,11 @@ class TableFile:
             return Record.new()
         try:
             value = json.loads(self._path.read_text())
+            if (found := int(value.get("format", FORMAT))) > FORMAT:
+                raise StoreError(
+                    f"{self._path}: a newer streamlstm has written it (format {found}, this one "
+                    f"reads {FORMAT}); nothing was changed, start the fleet with that version."
+                )
             for column in ("owners", "epochs"):
                 value[column] = base64.b64decode(value[column])
             return Record.from_value(value)
@@ -59,11 +68,25 @@ class TableFile:
             ) from None
 
     def write(self, record: Record) -> None:
-        """Replace the record."""
-        value = record.to_value()
+        """Replace the record; the folder is made again if somebody has deleted it.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be written.
+        """
+        value = {"format": FORMAT, **record.to_value()}
         for column in ("owners", "epochs"):
             value[column] = base64.b64encode(value[column]).decode()
-        replace_file(self._path, json.dumps(value).encode(), durable=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            replace_file(self._path, json.dumps(value).encode(), durable=True)
+        except OSError as error:
+            raise StoreError(f"{self._path}: cannot be written: {error.strerror}.") from None
+
+    def is_there(self) -> bool:
+        """Tell whether the file is where it was written."""
+        return self._path.exists()
 
     def close(self) -> None:
         """Let another fleet use the folder."""

@@ -16,6 +16,7 @@ from ..errors import ProtocolError, StoreError
 from ..serving.stores.lease import LEASE_SECONDS
 from ..serving.stores.redis_fleet import RedisFleet, Registered, StoredTable
 from ..serving.stores.store import FencedError
+from .record import Record
 
 _LOG = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class TableRedis:
 
     def __init__(self, url: str, take_over: bool = False) -> None:
         self.url = url
-        self._fleet = RedisFleet(url, _stored(wire.FleetTable.new()), take_over)
+        self._fleet = RedisFleet(url, _stored(Record.new()), take_over)
         self.epoch = self._fleet.epoch
         self.on_change: Callable[[], object] = lambda: None
         self.fenced: FencedError | None = None
@@ -61,20 +62,18 @@ class TableRedis:
         self._thread = threading.Thread(target=self._watch, name="leases", daemon=True)
         self._thread.start()
 
-    def read(self) -> wire.FleetTable:
-        """Return the table that was written last; an empty one if there is none."""
+    def read(self) -> Record:
+        """Return the record that was written last; an empty one if there is none."""
         try:
-            return wire.FleetTable.from_value(
-                wire.decode_control(self._fleet.stored.table).fields[0]
-            )
+            return Record.from_value(wire.decode_control(self._fleet.stored.table).fields[0])
         except (ProtocolError, IndexError) as error:
             raise StoreError(
                 f"{self._fleet.place}: expected the table of a fleet ({error}); choose another "
                 "place, or delete the key streamlstm:fleet there: streams stay."
             ) from None
 
-    def write(self, table: wire.FleetTable) -> None:
-        """Replace the table, if it is the one that was read or written last.
+    def write(self, record: Record) -> None:
+        """Replace the record, if it is the one that was read or written last.
 
         Raises
         ------
@@ -83,7 +82,11 @@ class TableRedis:
         StoreError
             If it cannot be written now; to be tried again.
         """
-        self._fleet.write_table(_stored(table))
+        self._fleet.write_table(_stored(record))
+
+    def arrived(self) -> dict[int, int]:
+        """Return the epochs in which partitions have come to their owners, as these noted."""
+        return self._fleet.arrived()
 
     def ended(self, worker: str) -> None:
         """Note that the process of a worker has ended: it need not wait for its lease."""
@@ -155,6 +158,6 @@ class TableRedis:
         self._fleet.close()
 
 
-def _stored(table: wire.FleetTable) -> StoredTable:
-    encoded = wire.encode_control("table", table.to_value())
+def _stored(record: Record) -> StoredTable:
+    encoded, table = wire.encode_control("table", record.to_value()), record.table
     return StoredTable(table.version, encoded, table.epochs.astype("<u4").tobytes())

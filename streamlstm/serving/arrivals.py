@@ -93,6 +93,8 @@ class Arrivals:
         self._partitions.set(partitions, layout.HERE)
         ticket = 0 if self._checkpointer is None else self._checkpointer.ticket()
         self._unkept.append(Arrived(move, {p: int(epochs[p]) for p in partitions}, ticket))
+        if self._checkpointer is not None and self._checkpointer.shared is not None:
+            self._checkpointer.shared.arrive(partitions, ticket)
         self._hold()
 
     def cancel(self, move: int) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from .stores.checkpointer import Checkpointer
+
 
 class Commits(Protocol):
     """Commits to a store, numbered from 1 on."""
@@ -42,3 +44,25 @@ class HeldCommits:
     def ticket(self) -> int:
         """Return the number of the commit that will hold everything applied so far."""
         return self._commits.ticket()
+
+
+class SharedCommits:
+    """Commits to a store that the workers of a fleet share.
+
+    What a partition had when it left is in the store when its new owner has committed it, and no
+    commit of this worker counts before.
+    """
+
+    def __init__(self, checkpointer: Checkpointer) -> None:
+        assert checkpointer.shared is not None
+        self._checkpointer, self._shared = checkpointer, checkpointer.shared
+
+    @property
+    def committed(self) -> int:
+        """The number of the last commit that counts."""
+        committed = self._checkpointer.committed  # first: doubts come before the commit is noted
+        return self._shared.safe(committed)
+
+    def ticket(self) -> int:
+        """Return the number of the commit that will hold everything applied so far."""
+        return self._checkpointer.ticket()

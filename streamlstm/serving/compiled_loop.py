@@ -106,6 +106,7 @@ class CompiledLoop:
             service.engine.model,
         )
         self._fields = self.table.fields
+        self._partitions = service.partitions
         if service.partitions is not None:
             self.table.follow_partitions(service.partitions)
 
@@ -124,6 +125,10 @@ class CompiledLoop:
         """
         fields = self._fields
         fields[layout.UNTIL] = time.monotonic_ns() + round(seconds * 1e9)
+        if self._partitions is not None:
+            until = self._partitions.look()
+            fields[layout.UNTIL] = min(int(fields[layout.UNTIL]), round(min(until, 1e9) * 1e9))
+            self.table.say_busy(self._partitions.suspended)
         # Python looks at every stream that is not in memory: it may be in the store, or exceed a
         # quota.
         stored = self._stored is not None and self._stored.has_any

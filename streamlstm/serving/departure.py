@@ -47,6 +47,8 @@ class Departure:
     purges : bool
     sent : int
         Streams that were sent.
+    forgotten : list of bytes
+        Keys of streams that a shared store still has, though they were forgotten.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Departure:
         self._absent: list[bytes] = []  # those in the store only
         self._keys: list[bytes] = []  # all that are to be deleted
         self.sent = 0
+        self.forgotten: list[bytes] = []
 
     def release(self) -> None:
         """Send from now on: nothing steps its streams any more."""

@@ -25,6 +25,7 @@ from .departure import Departure, Stage
 from .eviction import Eviction
 from .native import layout
 from .partitions import Partitions
+from .stores.adopted import of_partitions, wanted
 from .stores.checkpointer import Checkpointer
 
 # For which a new worker is listed before it gets its first streams: subscribers connect meanwhile,
@@ -73,6 +74,12 @@ class Member:
             self._adoptions = Adoptions(
                 partitions, streams, checkpointer, folder, lambda: engine.model
             )
+        self._shared = None if checkpointer is None else checkpointer.shared
+        if self._shared is not None:
+            streams.deletes = False
+            partitions.on_return = self._write_again
+            assert checkpointer is not None
+            checkpointer.stored.are_own = partitions.are_here
         self._departures: dict[int, Departure] = {}
         self._deleted: dict[int, int] = {}  # moves, and the commits after which all has left
         self._expected: list[int] = []  # moves that wait until this worker is known
@@ -155,7 +162,10 @@ class Member:
         self._arrivals.expect(move, partitions)
         self._expected.append(move)
 
-    def _records(self, _: int, keys: list[bytes], records: bytes) -> None:
+    def _records(
+        self, _: int, keys: list[bytes], records: bytes, forgotten: Sequence[bytes] = ()
+    ) -> None:
+        self._streams.delete_stored(forgotten)
         self._arrivals.put(keys, records)
 
     def _end(self, move: int, count: int) -> None:
@@ -174,16 +184,26 @@ class Member:
         self._depart(move, partitions, purges=True)
 
     def _depart(self, move: int, partitions: list[int], purges: bool) -> None:
-        stored = None if self._checkpointer is None else self._checkpointer.stored
+        stored = None
+        if self._checkpointer is not None and self._shared is None:
+            stored = self._checkpointer.stored  # a shared one keeps what it has
         self._departures[move] = Departure(self._streams, stored, partitions, purges)
         self._keep()
 
     def _release(self, move: int, partitions: list[int], table: Any) -> None:
         self._follow(table)
         self._partitions.set(partitions, layout.ELSEWHERE)
-        self._departures[move].release()
+        departure = self._departures[move]
+        departure.release()
+        if self._shared is not None and self._checkpointer is not None:
+            under_way = self._checkpointer.stored.batch.deleted
+            departure.forgotten = self._streams.take_deleted(departure.wanted)
+            departure.forgotten += of_partitions(under_way, departure.wanted)
+            departure.forgotten += self._shared.take_forgotten(partitions)
+            self._tell("records", move, [], b"", departure.forgotten)
 
     def _stay(self, move: int) -> None:
+        self._streams.delete_stored(self._departures[move].forgotten)
         self._partitions.set(self._departures[move].partitions, layout.HERE)
         self._drop(move)
 
@@ -194,7 +214,16 @@ class Member:
             self._keep()
 
     def _kept(self, move: int) -> None:
-        self._departures[move].delete()
+        departure = self._departures[move]
+        departure.delete()
+        self._partitions.left(departure.partitions)
+
+    def _write_again(self, partitions: Sequence[int]) -> None:
+        """Commit all of partitions that had left already: the other worker may have begun to."""
+        assert self._checkpointer is not None
+        assert self._shared is not None
+        self._streams.mark_changed(wanted(partitions))
+        self._shared.return_with(partitions, self._checkpointer.ticket())
 
     def _keep(self) -> None:
         """Let eviction leave streams alone that are about to leave."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +13,19 @@ from .. import wire
 from ..engine.partitions import partitions_of
 from ..errors import ArrivingError, MovedError, StreamLSTMError
 from .native import layout
+from .stores.lease import LEASE_SECONDS
+from .stores.shared_store import SharedStore
+from .stores.store import FencedError
 
 MOVED = (
     "another worker of the fleet has this stream, nothing was done; send it to the router that is "
     "named here, or ask any worker for the TABLE"
 )
 ARRIVING = "this stream is on its way to this worker, nothing was done; send it again"
+SUSPENDED = (
+    "this worker cannot reach the store, so that others may have this stream by now, and nothing "
+    "was done; send it again, or ask another worker for the TABLE"
+)
 COPYING = (
     "what another worker had of this stream is still copied, so that it could come back if it were "
     "forgotten now; nothing was done, send it again"
@@ -26,6 +35,12 @@ COPYING_MS = 50
 
 class Partitions:
     """The partitions of a worker, as the compiled loop and Python read them.
+
+    Parameters
+    ----------
+    shared : SharedStore, optional
+        Where all workers have one store: it learns which partitions this one has, and without its
+        lease none is answered for.
 
     Attributes
     ----------
@@ -40,9 +55,17 @@ class Partitions:
         ended.
     table : FleetTable
         The last one that came.
+    suspended : bool
+        Whether the lease has ended by this worker's own clock: states say ARRIVING for HERE then.
+    on_return : callable
+        Called with partitions that left and have come back before another worker had them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shared: SharedStore | None = None) -> None:
+        self._shared, self.suspended = shared, False
+        self._own: NDArray[np.uint8] = np.zeros(wire.PARTITIONS, np.uint8)
+        self._before: NDArray[np.uint32] = np.zeros(wire.PARTITIONS, np.uint32)
+        self.on_return: Callable[[Sequence[int]], object] = lambda _: None
         cells = np.zeros(5 * wire.PARTITIONS, np.uint8)  # the loop finds one behind the other
         self.states: NDArray[np.uint8] = cells[: wire.PARTITIONS]
         self.steps: NDArray[np.uint32] = cells[wire.PARTITIONS :].view(np.uint32)
@@ -53,6 +76,9 @@ class Partitions:
     def follow(self, table: wire.FleetTable) -> None:
         """Know another table; which partitions are here does not change by it."""
         self.table = table
+        if self._shared is not None:  # what is coming may be written once it is in the table
+            coming = np.flatnonzero(self._own == layout.ARRIVING)
+            self._shared.hold(coming[table.epochs[coming] > self._before[coming]], table)
         routers = wire.pack_words([worker.router for worker in table.workers])
         self._routers = [np.frombuffer(router, np.uint8) for router in routers]
         places = np.array([[each.ctypes.data, len(each)] for each in self._routers] + [[0, 0]])
@@ -61,7 +87,47 @@ class Partitions:
 
     def set(self, partitions: Sequence[int], state: int) -> None:
         """Set the state of partitions."""
-        self.states[list(partitions)] = state
+        self._own[list(partitions)] = state
+        if self._shared is not None:
+            if state == layout.HERE:
+                self._shared.hold(partitions, self.table)
+                if back := [each for each in partitions if each in self._shared.in_doubt]:
+                    self.on_return(back)
+            elif state == layout.ELSEWHERE:
+                self._shared.drop(partitions)
+            else:
+                self._before[list(partitions)] = self.table.epochs[list(partitions)]
+        self._write_states()
+
+    def _write_states(self) -> None:
+        self.states[:] = self._own
+        if self.suspended:
+            self.states[self._own == layout.HERE] = layout.ARRIVING
+
+    def left(self, partitions: Sequence[int]) -> None:
+        """Note that another worker has committed what it got of partitions."""
+        if self._shared is not None:
+            self._shared.settle(partitions)
+
+    def look(self) -> float:
+        """Look whether this worker may answer; return the monotonic time until which it may.
+
+        Raises
+        ------
+        FencedError
+            If others have partitions that nobody has asked this worker to hand over.
+        """
+        if self._shared is None:
+            return inf
+        now = time.monotonic()
+        if refused := self._shared.refused:
+            self._own[list(refused)] = layout.ELSEWHERE
+            if now > min(refused.values()) + 2 * LEASE_SECONDS:
+                raise FencedError("others have streams of this worker. This worker ends.")
+        if refused or self.suspended != (now >= self._shared.lease.until):
+            self.suspended = now >= self._shared.lease.until
+            self._write_states()
+        return inf if self.suspended else self._shared.lease.until
 
     def are_here(self, streams: Sequence[wire.StreamId]) -> list[bool]:
         """Tell of each stream whether this worker has it."""
@@ -79,6 +145,7 @@ class Partitions:
 
     def error(self, streams: Sequence[wire.StreamId]) -> StreamLSTMError | None:
         """Return why streams cannot be served here; ``position`` is the first of them."""
+        self.look()
         found = partitions_of(streams)
         states = self.states[found]
         if (states == layout.HERE).all():
@@ -87,7 +154,8 @@ class Partitions:
         partition = int(found[row])
         error: StreamLSTMError
         if states[row] == layout.ARRIVING:
-            error = ArrivingError(ARRIVING, layout.ARRIVING_MS)
+            sentence = SUSPENDED if self.suspended else ARRIVING
+            error = ArrivingError(sentence, layout.ARRIVING_MS)
         else:
             owner = self.table.owner(partition)
             epoch = int(self.table.epochs[partition])

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import zmq
@@ -62,10 +63,17 @@ class Subscriptions:
         Bound, with XPUB_VERBOSER: every subscription and every cancellation is passed.
     counters : Counters
         SUBSCRIPTIONS, TOPIC_BYTES, ALARM_TOPICS and CUT_SUBSCRIBERS are kept here.
+    on_topic : callable, optional
+        Called with a topic and 1 when a connection has subscribed to it, -1 when it has ceased.
     """
 
-    def __init__(self, xpub: zmq.Socket[bytes], counters: Counters) -> None:
-        self._xpub, self._counters = xpub, counters
+    def __init__(
+        self,
+        xpub: zmq.Socket[bytes],
+        counters: Counters,
+        on_topic: Callable[[bytes, int], object] | None = None,
+    ) -> None:
+        self._xpub, self._counters, self._on_topic = xpub, counters, on_topic
         endpoint = xpub.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
         self._addresses = local_addresses(endpoint)
         self._within = endpoint.startswith("inproc")
@@ -131,6 +139,8 @@ class Subscriptions:
         self._topics += one
         self._bytes += size
         self._alarms += alarm
+        if self._on_topic is not None:
+            self._on_topic(topic, one)
 
     def _size(self, connection: _Connection) -> float:
         of = self._of[connection]
@@ -150,6 +160,9 @@ class Subscriptions:
         self._topics -= len(of.topics)
         self._bytes -= of.bytes
         self._alarms -= of.alarms
+        if self._on_topic is not None:
+            for topic in of.topics:
+                self._on_topic(topic, -1)
 
     def _cut_off(self, connection: _Connection) -> None:
         of = self._of[connection]

@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import AbstractContextManager, ExitStack
+from typing import NoReturn
 
 import zmq
 
 from .. import __version__, wire
 from ..engine.forks import fork_error, tell_in_child
-from ..errors import BadValueError, ForkError
+from ..errors import BadValueError, EndpointError, ForkError
 from .access.authenticator import Authenticator
 from .access.curve_server import CurveServer
 from .compiled_loop import CompiledLoop
@@ -55,6 +56,11 @@ def check_loop(loop: str, backend: str) -> None:
             f"loop: the compiled loop steps with the cpu backend, not with {backend}; use loop "
             "auto or python"
         )
+
+
+def _end_refused(reason: str) -> NoReturn:
+    """End this worker, which its fleet does not take."""
+    raise EndpointError(f"the fleet refuses this worker: {reason}")
 
 
 class Worker:
@@ -230,7 +236,7 @@ class Worker:
         )
         self._resources.callback(self._member.close)
         self._fleet_reload = FleetReload(service, self._member.tell_reload)
-        self._member.also(self._fleet_reload.commands)
+        self._member.also({**self._fleet_reload.commands, "refused": _end_refused})
         about = [service.engine.model.fingerprint, __version__, metrics]
         self._member.introduce(self.endpoints, about)
 

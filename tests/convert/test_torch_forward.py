@@ -147,7 +147,10 @@ REFUSED: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
         lambda n, x: n.last(torch.cat([n.rnn(c)[0] for c in x.split(10, 1)], 1)),
         "rnn starts anew at each step, or goes on from another state",
     ),
-    "a square": (lambda n, x: n.last(n.rnn(x)[0] ** 2), r"Network calls Tensor\.pow: there is no"),
+    "a square": (
+        lambda n, x: n.last(n.rnn(x)[0] ** 2),
+        r"Network calls Tensor\.pow: no layer here raises",
+    ),
     "a convolution": (
         lambda n, x: F.conv1d(x.transpose(1, 2), torch.ones(4, 4, 3)).transpose(1, 2),
         "Network is a convolution over 3 steps at once",

@@ -126,6 +126,11 @@ _OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "same": lambda m, y: m.same(y.transpose(1, 2)).transpose(1, 2),
     "pool": lambda m, y: y + nn.functional.adaptive_max_pool1d(y.mT, 1).mT,
     "attention": lambda m, y: m.attention(y, y, y, need_weights=False)[0],
+    "shares": lambda m, y: m.attention(y, torch.relu(y), y)[0],
+    "causal": lambda m, y: m.attention(
+        y, y, y, attn_mask=torch.triu(torch.ones(ROWS, ROWS, dtype=torch.bool), 1)
+    )[0],
+    "other rows": lambda m, y: m.attention(y[:, -1:].repeat(1, 3, 1) * m.steps, y, y)[0],
 }
 
 
@@ -138,6 +143,7 @@ class Operation(nn.Module):  # type: ignore[misc, name-defined]
         self.rnn, self.head = nn.GRU(3, 4, batch_first=True), nn.Linear(4, 1)
         self.same = nn.Conv1d(4, 4, 3, padding="same")
         self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.register_buffer("steps", torch.tensor([[1.0], [0.5], [-1.0]]))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.rnn(x, torch.zeros(1, x.shape[0], 4))[0]
@@ -155,6 +161,22 @@ def test_operations_with_other_arguments_than_their_functions(name: str, kind: s
         expected = module(x)[0].numpy()
     found = sl.Engine(model, 1, "reference").run("a", x[0].numpy())[-1]
     assert np.abs(found - expected).max() < TOLERANCE
+
+
+@pytest.mark.parametrize("options", [{}, {"norm_first": True, "activation": "gelu"}])
+def test_what_a_module_calls_where_it_only_predicts(options: dict[str, Any]) -> None:
+    """PyTorch computes attention and encoder layers by operations of their own then."""
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(4, 2, 6, batch_first=True, **options)
+    module = nn.Sequential(layer, nn.MultiheadAttention(4, 2, batch_first=True), nn.Linear(4, 1))
+    module.forward = lambda x: module[2](module[1](*[module[0](x)] * 3)[0][:, -1])
+    x = torch.randn(1, ROWS, 4)
+    with torch.no_grad():
+        script = torch.jit.trace_module(module.eval(), {"forward": x}, check_trace=False)
+        expected = module(x * 3)[0].numpy()
+    assert "_native_multi_head_attention" in str(script.inlined_graph)
+    found = sl.Engine(sl.from_torch(script, window=ROWS), 1, "reference").run("a", 3 * x[0].numpy())
+    assert np.abs(found[-1] - expected).max() < 1e-5
 
 
 class Sensors(nn.Module):  # type: ignore[misc, name-defined]

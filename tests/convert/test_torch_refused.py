@@ -29,7 +29,10 @@ class Opaque(nn.Module):  # type: ignore[misc, name-defined]
 
 REFUSED = {
     "bidirectional": (nn.LSTM(2, 3, bidirectional=True), "bidirectional"),
-    "attention": (nn.MultiheadAttention(4, 2), "attends to the whole past"),
+    "attention": (
+        nn.MultiheadAttention(4, 2),
+        "takes query and key and value, and a stream has one",
+    ),
     "transformer": (nn.TransformerEncoderLayer(4, 2, 8), "expected a window"),
     "convolution": (nn.Conv1d(2, 3, 3), "convolution over 3 steps at once"),
     "unknown activation": (
@@ -107,3 +110,71 @@ def test_a_softmax_without_dimension_on_rows() -> None:
     with torch.no_grad():
         expected = module(x).numpy()
     assert difference(sl.from_torch(module), x.numpy(), expected) < TOLERANCE
+
+
+ROWS = 6
+
+
+class Behind(nn.Module):  # type: ignore[misc, name-defined]
+    """A layer between rows and a recurrent layer; of channels first if ``turned``."""
+
+    def __init__(self, layer: Any, turned: bool = False) -> None:
+        super().__init__()
+        self.layer, self.turned = layer, turned
+        self.rnn = nn.GRU(4, 3, batch_first=True)
+
+    def forward(self, x: Any) -> Any:
+        x = self.layer(x.transpose(1, 2)).transpose(1, 2) if self.turned else self.layer(x)
+        return self.rnn(x)[0][:, -1]
+
+
+NAMED: dict[str, tuple[Any, list[str]]] = {
+    "groups": (
+        Behind(nn.GroupNorm(2, 4), turned=True),
+        [r"layer \(GroupNorm\) calls", "mean and variance of groups", "nn.LayerNorm over"],
+    ),
+    "each series": (
+        Behind(nn.InstanceNorm1d(4), turned=True),
+        ["mean and variance of the rows", "track_running_stats=True can be brought"],
+    ),
+    "a plane": (nn.Conv2d(1, 2, 3), ["over a plane", "nn.Conv1d can be"]),
+    "two series": (nn.Bilinear(2, 2, 1), ["Bilinear takes input1 and input2", "divides it"]),
+}
+
+
+@pytest.mark.parametrize("case", NAMED)
+def test_what_cannot_be_stepped_is_named_with_the_way(case: str) -> None:
+    module, words = NAMED[case]
+    for word in words:
+        with pytest.raises(ConvertError, match=rf"^a PyTorch module: .*{word}"):
+            sl.from_torch(module, window=ROWS)
+
+
+OVER_ROWS = {
+    "BatchNorm1d over the rows": Behind(nn.BatchNorm1d(ROWS)),
+    "LayerNorm over rows and features": Behind(nn.LayerNorm([ROWS, 4])),
+    "statistics of training": Behind(nn.InstanceNorm1d(4, track_running_stats=True), turned=True),
+    "a linear layer over the rows": Behind(nn.Linear(ROWS, ROWS), turned=True),
+}
+
+
+@pytest.mark.parametrize("case", OVER_ROWS)
+def test_a_layer_over_the_rows_of_a_window(case: str) -> None:
+    module = scramble(OVER_ROWS[case], 3)
+    x = torch.randn(ROWS, 4, generator=torch.Generator().manual_seed(2))
+    model = sl.from_torch(module, window=ROWS, inputs=["a", "b", "c", "d"])
+    with torch.no_grad():
+        expected = module(x[None])[0].numpy()
+    found = sl.Engine(model, 1, "reference").run("a", x.numpy())[-1]
+    assert abs(found - expected).max() < TOLERANCE
+
+
+class Flip(nn.Module):  # type: ignore[misc, name-defined]
+    def forward(self, x: Any) -> Any:
+        return x.flip(1)
+
+
+def test_what_only_a_window_can_be_says_so() -> None:
+    words = r"from its end.*of windows it can be brought: .*window=T"
+    with pytest.raises(ConvertError, match=words):
+        sl.from_torch(Behind(Flip()))

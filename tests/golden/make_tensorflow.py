@@ -21,6 +21,19 @@ CASES: dict[str, Any] = {
     "tflite_gru_loop": lambda: [L.GRU(5), L.Dense(4, activation="relu"), L.Dense(1)],
     "tflite_quantised": lambda: [L.LSTM(34), L.BatchNormalization(), L.Dense(2)],
     "tensorflow_lstm": lambda: [L.LSTM(5, return_sequences=True), L.LSTM(4), L.Dense(2)],
+    "tflite_both_ways": lambda: [
+        L.Conv1D(4, 3, padding="causal", activation="relu"),
+        L.MaxPooling1D(2),
+        L.Bidirectional(L.LSTM(3)),
+        L.Dense(1),
+    ],
+    "tensorflow_both_ways": lambda: [
+        L.Conv1D(4, 3, padding="same", strides=2, activation="tanh"),
+        L.Bidirectional(L.GRU(3, return_sequences=True)),
+        L.AveragePooling1D(2, strides=1, padding="same"),
+        L.Flatten(),
+        L.Dense(2),
+    ],
     "tensorflow_frames": lambda: [
         L.GRU(5, reset_after=False, recurrent_activation="hard_sigmoid", return_sequences=True),
         L.SimpleRNN(4),

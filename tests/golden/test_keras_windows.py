@@ -60,7 +60,7 @@ def test_inputs_and_layers_used_twice_equal_keras(path: Path) -> None:
 
 def test_an_observation_of_several_inputs_says_which_they_are() -> None:
     model = sl.from_keras(FOLDER / "keras3_joined_inputs.keras")
-    names = "series_0 series_1 series_2 times_0 times_1 place_0 place_1 shop day"
+    names = "series.0 series.1 series.2 times.0 times.1 place.0 place.1 shop day"
     assert model.inputs == tuple(names.split())
     notes = model.metadata["notes"]
     assert "series (3), times (2), place (2), shop (1), day (1)" in notes

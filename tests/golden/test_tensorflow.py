@@ -17,7 +17,7 @@ FILES = sorted([*FOLDER.glob("tflite_*.tflite"), *FOLDER.glob("tensorflow_*.pb")
 
 
 def test_there_are_files_of_both_formats() -> None:
-    assert len(FILES) == 5
+    assert len(FILES) == 7
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -42,8 +42,9 @@ class FleetProcess:
         self._ready = threading.Event()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
-        assert self._ready.wait(120), self.lines
-        assert self.process.poll() is None, self.lines
+        if not self._ready.wait(120) or self.process.poll() is not None:
+            self.stop()
+            raise AssertionError(self.lines)
 
     def _read(self) -> None:
         assert self.process.stderr is not None
@@ -59,6 +60,11 @@ class FleetProcess:
     def workers(self) -> dict[str, dict[str, Any]]:
         """Return the workers of the endpoints file, by name."""
         return {each["name"]: each for each in json.loads(self.endpoints.read_text())["workers"]}
+
+    def gateway(self) -> dict[str, Any]:
+        """Return where the gateway is, and its pid."""
+        found: dict[str, Any] = json.loads(self.endpoints.read_text())["gateway"]
+        return found
 
     def stop(self) -> int:
         if self.process.poll() is None:
@@ -79,6 +85,10 @@ class PlainSockets:
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
         self.moved = self.busy = 0
         self.follow(router)
+
+    def learn(self) -> None:
+        """Ask a worker for the table again."""
+        self.follow(next(iter(self._sockets)))
 
     def follow(self, router: str) -> None:
         """Ask a worker who has which partition."""
@@ -105,7 +115,9 @@ class PlainSockets:
         partition = int(partitions_of([stream])[0])
         while True:
             router = self.routers[partition]
-            assert router is not None
+            if router is None:  # the worker that was asked did not know yet
+                self.learn()
+                continue
             reply = self._send(router, request)
             if isinstance(reply, wire.Error) and reply.code == "moved":
                 assert reply.number == partition

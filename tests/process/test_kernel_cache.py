@@ -224,6 +224,7 @@ def test_an_image_with_compiled_kernels_compiles_nothing_later(
         "from streamlstm.kernels import compile\n"
         "from streamlstm.learn import cells\n"
         "from streamlstm.serving import compiled_loop\n"
+        "from streamlstm.serving.gateway import gateway\n"
         "compile.prepare(None, compile.all_names()); cells.compile_kernels()\n"
         "kernels = [*compile.all_kernels(), *cells.KERNELS]\n"
         "assert all(k.stats.cache_hits and not k.stats.cache_misses for k in kernels)"

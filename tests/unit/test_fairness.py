@@ -12,7 +12,7 @@ from numba import njit
 from streamlstm import LSTM, Dense, Engine, wire
 from streamlstm.kernels.pointers import int64s_at
 from streamlstm.serving.compiled_loop import CompiledLoop
-from streamlstm.serving.native import layout, loop
+from streamlstm.serving.native import admission, layout, loop
 from streamlstm.serving.native import queue as native_queue
 from streamlstm.serving.service import Service
 
@@ -30,7 +30,7 @@ def take(address: int) -> None:
     table = int64s_at(address, layout.LOOP)
     native_queue.finish_handed(table)
     table[layout.READABLE] = 3
-    loop._receive_ready(table)
+    admission.receive_ready(table)
 
 
 @njit

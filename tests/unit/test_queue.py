@@ -13,7 +13,7 @@ from streamlstm.errors import BadValueError
 from streamlstm.kernels.pointers import int64s_at
 from streamlstm.serving import libzmq
 from streamlstm.serving.compiled_loop import CompiledLoop
-from streamlstm.serving.native import layout, loop
+from streamlstm.serving.native import admission, layout
 from streamlstm.serving.native import queue as native_queue
 from streamlstm.serving.queue_limits import QueueLimits
 
@@ -34,7 +34,7 @@ def take(address: int) -> None:
     table = int64s_at(address, layout.LOOP)
     native_queue.finish_handed(table)
     table[layout.READABLE] = 3
-    loop._receive_ready(table)
+    admission.receive_ready(table)
 
 
 def take_into(queue: Harness) -> None:

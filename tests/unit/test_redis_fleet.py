@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -11,16 +11,21 @@ import pytest
 from streamlstm import Engine, wire
 from streamlstm.engine.partitions import partitions_of
 from streamlstm.engine.records import store_key
-from streamlstm.errors import StoreError
+from streamlstm.errors import ArrivingError, StoreError
 from streamlstm.fleet import table_redis
 from streamlstm.fleet.table_redis import TableRedis
+from streamlstm.serving import partitions
+from streamlstm.serving.commits import SharedCommits
+from streamlstm.serving.native import layout
+from streamlstm.serving.partitions import Partitions
 from streamlstm.serving.stores import lease
 from streamlstm.serving.stores.header import header_of
+from streamlstm.serving.stores.open import Membership, open_checkpointer
 from streamlstm.serving.stores.redis_member import RedisMemberStore
 from streamlstm.serving.stores.store import FencedError
 
 from ..redis_server import Redis, needs_redis
-from .test_store import MODEL, opened
+from .test_store import MODEL, exports, opened
 
 pytestmark = needs_redis
 SIZE = Engine(MODEL, threads=1).dirty_tracker().record_size
@@ -50,12 +55,13 @@ def member(redis: Redis, table: TableRedis, name: str = "w0") -> RedisMemberStor
 
 def owned(table: TableRedis, *owners: int) -> wire.FleetTable:
     """Write a table in which worker ``n`` has every partition p with ``p % len(owners) == n``."""
-    before = table.read()
+    record = table.read()
+    before = record.table
     workers = tuple(wire.FleetWorker(f"w{n}", f"r{n}", f"p{n}", f"x{n}") for n in range(3))
     mine = np.array(owners, np.uint16)[np.arange(wire.PARTITIONS) % len(owners)]
     epochs = before.epochs + (mine != before.owners)
     after = wire.FleetTable(before.version + 1, workers, mine, epochs.astype(np.uint32))
-    table.write(after)
+    table.write(record._replace(table=after))
     return after
 
 
@@ -70,11 +76,12 @@ def test_a_worker_writes_only_what_is_its_own(redis: Redis, table: TableRedis) -
     second.hold(range(1, wire.PARTITIONS, 2), now)
     first.commit([], records(1))
     second.commit([], records(2))
-    assert not first.refused | second.refused  # what is not held is not even sent
+    assert not first.refused  # what is not held is not even sent
+    assert not second.refused
     assert first.get(KEYS) == [bytes([1 + p % 2]) * SIZE for p in PARTITIONS]
     now = owned(table, 1)  # and `first` has not heard of it
     first.commit(KEYS[:9], records(3)[9:])
-    assert first.refused == {p for p in PARTITIONS if p % 2 == 0}
+    assert set(first.refused) == {p for p in PARTITIONS if p % 2 == 0}
     assert first.get(KEYS) == [bytes([1 + p % 2]) * SIZE for p in PARTITIONS]
     second.hold(range(wire.PARTITIONS), now)
     second.commit(KEYS[:9], records(4)[9:])
@@ -133,7 +140,7 @@ def test_a_second_fleet_or_worker_is_refused(redis: Redis, table: TableRedis) ->
         opened(Engine(MODEL, threads=1), redis.url)
     second = TableRedis(redis.url, take_over=True)
     assert second.epoch > table.epoch
-    assert (second.read().owners == table.read().owners).all()
+    assert (second.read().table.owners == table.read().table.owners).all()
     with pytest.raises(FencedError, match="somebody else"):
         store.commit([], records(1))
     with pytest.raises(FencedError, match="somebody else"):
@@ -180,7 +187,7 @@ def test_what_redis_has_lost_is_written_again(redis: Redis, table: TableRedis, l
     assert store.loss is not None
     assert "is back at commit 0 of worker w0, after 1" in store.loss.reason
     assert set(store.get(KEYS)) == {bytes([2]) * SIZE}
-    assert table.read().version == now.version
+    assert table.read().table.version == now.version
     store.close()
 
 
@@ -198,3 +205,103 @@ def test_a_table_of_an_older_file_is_replaced(redis: Redis, table: TableRedis) -
     store.commit([], records(1))
     assert not store.refused
     store.close()
+
+
+class Worker:
+    """A worker of the fleet without its sockets."""
+
+    def __init__(self, redis: Redis, table: TableRedis) -> None:
+        self.engine = Engine(MODEL, threads=1)
+        where = Membership("w0", table.epoch)
+        found = open_checkpointer(self.engine, redis.url, 0.0, member=where)
+        assert found is not None
+        assert found.shared is not None
+        self.checkpointer, self.shared = found, found.shared
+        self.commits, self.partitions = SharedCommits(found), Partitions(self.shared)
+
+    def step(self) -> int:
+        """Step all streams; return the commit after which that is safe."""
+        self.engine.step_many(STREAMS, np.ones((len(STREAMS), 2)))
+        return self.commits.ticket()
+
+    def commit(self, ticket: int) -> None:
+        while self.checkpointer.committed < ticket:
+            self.checkpointer.turn()
+            self.checkpointer.wait(0.001)
+
+
+@pytest.fixture
+def worker(redis: Redis, table: TableRedis) -> Iterator[Worker]:
+    worker = Worker(redis, table)
+    worker.partitions.follow(owned(table, 0))
+    worker.partitions.set(range(wire.PARTITIONS), layout.HERE)
+    yield worker
+    worker.checkpointer.close()
+
+
+def test_barriers_wait_until_whoever_has_got_a_partition_has_committed_it(
+    table: TableRedis, worker: Worker
+) -> None:
+    worker.commit(first := worker.step())
+    assert worker.commits.committed == first
+    second = worker.step()
+    after = owned(table, 1, 0)  # of which the worker has not heard
+    worker.commit(second)
+    assert worker.commits.committed == first
+    leaving = [p for p in range(wire.PARTITIONS) if p % 2 == 0]
+    worker.partitions.look()  # and it notices that others have them
+    assert worker.partitions.are_here(STREAMS) == [p % 2 == 1 for p in PARTITIONS]
+    worker.partitions.follow(after)
+    worker.partitions.set(leaving, layout.ELSEWHERE)
+    worker.commit(third := worker.step())
+    assert worker.commits.committed == first
+    worker.partitions.left(leaving)
+    assert worker.commits.committed == third
+
+
+def test_partitions_that_come_back_are_written_again(
+    table: TableRedis, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.commit(first := worker.step())
+    second = worker.step()
+    worker.partitions.follow(owned(table, 1))
+    worker.partitions.set(range(wire.PARTITIONS), layout.ELSEWHERE)
+    worker.commit(second)
+    assert worker.commits.committed == first
+    everything, hand_over = np.ones(wire.PARTITIONS, np.uint8), worker.engine.hand_over()
+
+    def write_again(partitions: Sequence[int]) -> None:
+        hand_over.mark_changed(everything)
+        worker.shared.return_with(partitions, worker.commits.ticket())
+
+    monkeypatch.setattr(worker.partitions, "on_return", write_again)
+    worker.partitions.follow(owned(table, 0))
+    worker.partitions.set(range(wire.PARTITIONS), layout.HERE)
+    assert worker.commits.committed == first
+    worker.commit(third := worker.commits.ticket())
+    assert worker.commits.committed == third
+    again = Engine(MODEL, threads=1)
+    records = worker.checkpointer._store.get(KEYS)
+    again.dirty_tracker().restore(STREAMS, [record for record in records if record is not None])
+    assert exports(again) == exports(worker.engine)
+
+
+def test_a_worker_without_a_lease_by_its_own_clock_answers_busy(worker: Worker) -> None:
+    assert worker.partitions.error(STREAMS) is None
+    until, worker.shared.lease.until = worker.shared.lease.until, 0.0
+    error = worker.partitions.error(STREAMS)
+    assert isinstance(error, ArrivingError)
+    assert "cannot reach the store" in str(error)
+    worker.shared.lease.until = until
+    assert worker.partitions.error(STREAMS) is None
+
+
+def test_a_worker_that_nobody_tells_why_others_have_its_streams_ends(
+    table: TableRedis, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticket = worker.step()
+    owned(table, 1)
+    worker.commit(ticket)
+    monkeypatch.setattr(partitions, "LEASE_SECONDS", -1.0)
+    with pytest.raises(FencedError, match="others have streams of this worker"):
+        worker.partitions.look()

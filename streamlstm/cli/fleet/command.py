@@ -5,6 +5,8 @@ from typing import Any
 import typer
 
 from .changes import drain, move, scale
+from .gateway import gateway
+from .reload import reload
 from .serve import serve
 from .status import status
 
@@ -27,6 +29,7 @@ fleet = typer.Typer(
     "  streamlstm fleet status\n  streamlstm fleet scale 8",
     no_args_is_help=True,
 )
-for _part in (serve, status, scale, drain, move):
+for _part in (serve, status, scale, drain, move, reload):
     _settings = {"allow_extra_args": True, "ignore_unknown_options": True} if _part is serve else {}
     fleet.command(context_settings=_settings)(_part)
+fleet.command(hidden=True)(gateway)

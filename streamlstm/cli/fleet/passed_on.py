@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -21,12 +20,14 @@ OWN = {
     "fleet": "streamlstm fleet starts the workers with it",
     "fleet_parent": "streamlstm fleet starts the workers with it",
     "fleet_name": "streamlstm fleet starts the workers with it",
-    "metrics": "it would be the same address for every worker",
+    "fleet_epoch": "streamlstm fleet starts the workers with it",
 }
 
 
-def check_passed_on(arguments: Sequence[str], router: str, store: str) -> Path | None:
-    """Check what is passed on to the workers; return the model file, None for a detector.
+def check_passed_on(arguments: Sequence[str], router: str, store: str) -> dict[str, Any]:
+    """Check what is passed on to the workers; return the options of streamlstm serve.
+
+    ``model`` is the model file, None for a detector.
 
     Raises
     ------
@@ -42,7 +43,7 @@ def check_passed_on(arguments: Sequence[str], router: str, store: str) -> Path |
     check_sockets({"router": router}, given["insecure"], given["key"] is not None)
     file = check_served(given["model"], given["detector"])
     load_served(file, given["model"])
-    return file
+    return given | {"model": file}
 
 
 def _parse(arguments: Sequence[str]) -> dict[str, Any]:

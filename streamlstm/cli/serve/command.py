@@ -171,6 +171,7 @@ def serve(
     ] = False,
     fleet: Annotated[str | None, Option(hidden=True)] = None,
     fleet_name: Annotated[str, Option(hidden=True)] = "",
+    fleet_epoch: Annotated[int | None, Option(hidden=True)] = None,
     fleet_parent: Annotated[int | None, Option(hidden=True)] = None,
     other_model: Annotated[
         str,
@@ -207,6 +208,7 @@ def serve(
     from streamlstm.engine.engine import Engine
     from streamlstm.kernels.compile import DIRTY_TRACKING, EVICTION
     from streamlstm.serving.access.limits import Limits
+    from streamlstm.serving.commits import SharedCommits
     from streamlstm.serving.compiled_loop import NAME
     from streamlstm.serving.connections import allow_descriptors, connection_limit
     from streamlstm.serving.eviction import check_eviction, make_eviction
@@ -214,6 +216,7 @@ def serve(
     from streamlstm.serving.partitions import Partitions
     from streamlstm.serving.queue_limits import QueueLimits
     from streamlstm.serving.service import Service
+    from streamlstm.serving.stores.open import Membership
     from streamlstm.serving.worker import Worker, check_loop
 
     from ..console import err
@@ -252,22 +255,26 @@ def serve(
         also += [DIRTY_TRACKING] if store != "memory" or leaving else []
         also += [EVICTION] if leaving else []
         with exit_on_interrupt():  # the compiler swallows some interrupts
-            compile_for(network, weights, threads, also)
+            compile_for(network, weights, threads, also, _lock_of(fleet))
     limits = Limits(max_rate, max_streams_per_client)
     engine = Engine(network, capacity, backend, threads, weights)
+    member = None if fleet_epoch is None else Membership(fleet_name, fleet_epoch)
     with (
         checkpointing(
-            engine, store, commit_ms / 1000, preload, when_full, other_model, take_over
+            engine, store, commit_ms / 1000, preload, when_full, other_model, take_over, member
         ) as checkpointer,
         Worker(
             service := Service(
                 engine,
                 max_message_bytes,
                 checkpointer,
+                SharedCommits(checkpointer) if checkpointer and checkpointer.shared else None,
                 limits=limits,
                 eviction=make_eviction(engine, checkpointer, when_full, idle_ttl),
                 model_file=file,
-                partitions=None if fleet is None else Partitions(),
+                partitions=None
+                if fleet is None
+                else Partitions(checkpointer.shared if checkpointer else None),
             ),
             router,
             pull,
@@ -288,6 +295,11 @@ def serve(
     err.print(_summary(service))
     if checkpointer is not None and checkpointer.lost:
         raise Exit(1)
+
+
+def _lock_of(fleet: str | None) -> Path | None:
+    """Return a lock that the workers of a fleet have in common, beside its control socket."""
+    return None if fleet is None else Path(f"{fleet.removeprefix('ipc://')}.compiles")
 
 
 def _run(worker: "Worker", endpoints: Path | None, also: dict[str, str]) -> None:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from streamlstm.engine.engine import Engine
 from streamlstm.serving.stores.checkpointer import Checkpointer
-from streamlstm.serving.stores.open import open_checkpointer
+from streamlstm.serving.stores.open import Membership, open_checkpointer
 
 
 @contextmanager
@@ -17,6 +17,7 @@ def checkpointing(
     when_full: str = "refuse",
     other: str = "refuse",
     take_over: bool = False,
+    member: Membership | None = None,
 ) -> Iterator[Checkpointer | None]:
     """Checkpoint an engine's streams to the store of ``--store`` inside a ``with`` block.
 
@@ -27,12 +28,12 @@ def checkpointing(
     StoreError
         If the store cannot be opened, or belongs to another model or worker.
     """
-    checkpointer = open_checkpointer(engine, store, seconds, other, take_over)
+    checkpointer = open_checkpointer(engine, store, seconds, other, take_over, member)
     if checkpointer is None:
         yield None
         return
     with checkpointer:
-        if preload:
+        if preload and checkpointer.shared is None:  # else it has no partitions yet
             _preload(checkpointer, when_full == "evict-idle")
         yield checkpointer
 

@@ -76,7 +76,8 @@ class Watched:
                 return None
             except StreamLSTMError:
                 continue
-            return {worker.name: worker.router for worker in table.workers}
+            workers = sorted(table.workers, key=lambda worker: (len(worker.name), worker.name))
+            return {worker.name: worker.router for worker in workers}
         if not known:
             self._alone.add(address)  # it does not answer: not asked again, it would delay the rest
         return None

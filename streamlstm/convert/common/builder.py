@@ -16,6 +16,7 @@ from ...network.layers import LSTM, Conv1D, Dense, Layer, LayerNorm, Parallel, P
 from ...network.model import Model
 from ...network.scaling import Scaling
 from ...network.window import can_be_stepped
+from .error_context import AdvisedError
 from .scalers import as_scaling
 from .weights import Float64Array
 
@@ -24,6 +25,7 @@ _WHOLE = (
     "both"
 )
 Arrays = dict[str, Float64Array]
+_MOST_ARRAYS = 1024  # of branches
 
 
 class ModelBuilder:
@@ -91,7 +93,7 @@ class ModelBuilder:
 
     def scale(self, weight: ArrayLike, bias: ArrayLike, name: str = "") -> None:
         """Append ``y = x * weight + bias``; each a number or float64[N]."""
-        N = self._need_width(name)
+        N = self.need_width(name)
         weight, bias = (np.broadcast_to(np.asarray(a, np.float64), N) for a in (weight, bias))
         if (weight == 1).all() and (bias == 0).all():
             return
@@ -109,7 +111,7 @@ class ModelBuilder:
 
         Folding a mean far from zero into weights would lose digits; the engine subtracts it first.
         """
-        N = self._need_width(name)
+        N = self.need_width(name)
         mean, deviation = (np.broadcast_to(np.asarray(a, np.float64), N) for a in (mean, deviation))
         first = not self.layers and self._scaling is None and not self._inside
         if not first or not (deviation > 0).all():
@@ -120,7 +122,7 @@ class ModelBuilder:
     def activate(self, activation: str, name: str = "") -> None:
         """Append an activation; a layer without one takes it as its own."""
         last = self.layers[-1] if self.layers else None
-        N = self._need_width(name)
+        N = self.need_width(name)
         if activation == "linear":
             return
         if isinstance(last, Dense | Conv1D):
@@ -145,8 +147,15 @@ class ModelBuilder:
             for n, arrays in enumerate(part.weights)
             for key, array in arrays.items()
         }
+        if len(weights) > _MOST_ARRAYS:
+            raise AdvisedError(
+                f"{name or 'a layer'} joins branches that share what comes before again and again, "
+                f"{len(weights)} arrays if it is written out for each, as of a recurrent layer "
+                "that is written out step by step. Bring that as one layer (LSTM, GRU, RNN), or "
+                "the network from the software that it was made with."
+            )
         self.notes += [n for part in parts for n in part.notes if n not in self.notes]
-        self.add(Parallel(self._need_width(name), branches, merge), weights, name)
+        self.add(Parallel(self.need_width(name), branches, merge), weights, name)
 
     def build(self, source: str, *, compared: str = "", **options: Any) -> Model:
         """Return the model.
@@ -167,7 +176,7 @@ class ModelBuilder:
             If there is no layer, or an option does not fit the layers.
         """
         if not self.layers:
-            N = self._need_width("the network")
+            N = self.need_width("the network")
             self.add(Pointwise(N), {"weight": np.ones(N), "bias": np.zeros(N)})
         self._read_scalings(options)
         self._place_scaling(options)
@@ -207,7 +216,8 @@ class ModelBuilder:
                 )
             self.notes.append(note)
 
-    def _need_width(self, name: str) -> int:
+    def need_width(self, name: str) -> int:
+        """Return the width; refuse a layer, by its name, whose inputs are not known."""
         if self.width is None:
             raise ConvertError(
                 f"{name or 'the first layer'}: the number of its inputs is not known."

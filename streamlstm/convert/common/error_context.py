@@ -67,7 +67,8 @@ def refusals(what: str, name: str = "") -> Iterator[None]:
     except Exception as error:  # of any type: files are damaged in many ways
         kind = type(error).__name__
         raise ConvertError(
-            f"{start}: cannot be read: what it holds is damaged, or of a kind that is not known "
-            f"here ({kind}: {first_line(error)}). Save it again with the software it is from; if "
-            "that software reads it, this is a fault here."
+            f"{start}: cannot be read: it is damaged, or holds what is not known here ({kind}: "
+            f"{first_line(error)}). Write it again with the software that it is from; if that "
+            "reads "
+            "it, this is a fault of streamlstm."
         ) from error

@@ -16,11 +16,16 @@ from ...network.layers import GRU, LSTM, RNN, Dense
 from ...network.model import Model
 from ..common.beside import notes_on
 from ..common.builder import ModelBuilder
-from ..common.error_context import refusals
+from ..common.error_context import layer_errors, refusals
 from ..common.files import read_json
 from ..common.options import merge_options, text_metadata
 from ..common.weights import Weights
 
+_WAY = (
+    "Write the file again with the trainer that made it (SimpleRNN of "
+    "Automated-GuitarAmpModelling),"
+    " or bring the weights as a state dict of PyTorch."
+)
 _UNITS = {4: "LSTM", 3: "GRU", 1: "RNN"}
 _REC = re.compile(r"(.*\b)?rec\.weight_hh_l(\d+)")
 
@@ -61,12 +66,14 @@ def _read(name: str, content: dict[str, Any], options: dict[str, Any]) -> Model:
     data, arrays = content.get("model_data"), content.get("state_dict")
     if not isinstance(data, dict) or not isinstance(arrays, dict):
         raise ConvertError(f"{name}: expected model_data and state_dict, as GuitarML writes them.")
-    prefix, skip = _block(name, content, data, arrays)
     builder = ModelBuilder()
-    weights = Weights(name, {key.removeprefix(prefix): array for key, array in arrays.items()})
-    unit = _add_recurrent(builder, weights)
-    _add_linear(builder, weights, bool(data.get("bias_fl", True)))
-    weights.finish()
+    with layer_errors("", _WAY):
+        prefix, skip = _block(name, content, data, arrays)
+        named = {key.removeprefix(prefix): array for key, array in arrays.items()}
+        weights = Weights("state_dict", named)
+        unit = _add_recurrent(builder, weights)
+        _add_linear(builder, weights, bool(data.get("bias_fl", True)))
+        weights.finish()
     columns = _skip(name, builder, skip)
     first, last = builder.layers[0], builder.layers[-1]
     real = {

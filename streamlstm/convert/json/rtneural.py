@@ -19,7 +19,7 @@ from ...network.model import Model
 from ...network.scaling import Scaling
 from ..common.beside import notes_on
 from ..common.builder import ModelBuilder
-from ..common.error_context import layer_errors, refusals
+from ..common.error_context import AdvisedError, layer_errors, refusals
 from ..common.files import read_json
 from ..common.options import merge_options, text_metadata
 from ..common.weights import Weights, to_float64
@@ -27,6 +27,10 @@ from ..keras.add_layers import KERNELS, add_batch_norm, add_dense, add_gru, add_
 
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "softmax", "elu")
 SILENCE = -90.0  # dB; AIDA-X treats a gain of this and below as zero
+_WAY = (
+    "Write the file again with the script of RTNeural, or bring the network that it was made from, "
+    "of Keras or PyTorch."
+)
 _PLANE = "it is a convolution over a plane, and only those over steps (conv1d) are layers here"
 
 
@@ -76,8 +80,9 @@ def _read(name: str, content: dict[str, Any], options: dict[str, Any]) -> Model:
     if not isinstance(layers, list) or not all(isinstance(layer, dict) for layer in layers):
         raise ConvertError(f"{name}: expected a list of layers, as RTNeural and AIDA-X write it.")
     builder = ModelBuilder(_first_width(content, layers))
-    for n, layer in enumerate(layers):
-        _add(builder, n, layer)
+    with layer_errors("", _WAY):
+        for n, layer in enumerate(layers):
+            _add(builder, n, layer)
     _check_size(builder, "in_shape", content.get("in_shape"), builder.layers[:1], "input_size")
     return _build(name, content, builder, options)
 
@@ -159,9 +164,9 @@ def _activation(layer: dict[str, Any], where: str) -> str:
 def _check_tanh(layer: dict[str, Any], where: str) -> None:
     """Refuse other activations than tanh, which RTNeural's cells use whatever the file says."""
     if layer.get("activation") not in (None, "", "tanh", "linear"):
-        raise ConvertError(
+        raise AdvisedError(
             f"{where}: RTNeural computes it with tanh, the file says {layer['activation']!r}. "
-            "Bring the network that it was made from instead."
+            "Bring the network that it was made from, of Keras or PyTorch."
         )
 
 

@@ -37,12 +37,14 @@ def attend(context: Context, layer: KerasLayer, scale: Float64Array | None, insi
         raise ConvertError(f"{layer.where} is refused: additive attention that is causal.")
     if not layer.branches:
         T, N = _rows(context, layer), context.need_width(layer)
+        if T == 1:
+            return  # a row that sees itself alone
         every = slice(0, N)
         made = [_look(context, layer, (t, T), every, every, every, scale, inside) for t in range(T)]
         _collect(context, layer, made)
         return
     query, value, *key = parts = branches_of(context, layer)
-    if query.time in (0, 1) and value.time != 1:
+    if query.time in (0, 1):
         _of_one(context, layer, parts, scale, inside)
         return
     T, Tv = _rows(query, layer), _rows(value, layer)

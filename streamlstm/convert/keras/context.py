@@ -118,9 +118,8 @@ class Context:
                 raise ConvertError(
                     f"expected input (batch, time, features), got {tuple(shape)}: a row of a "
                     "stream "
-                    "is one vector. What takes such rows can be brought by itself, "
-                    "keras.Model(net.get_layer(NAME).input, net.outputs).save('rest.keras'), and "
-                    "what comes before the layer NAME be computed in your own program."
+                    "is one vector. Compute the layers that work inside of a row in your own "
+                    "program, and bring those behind them as a network of its own."
                 )
         width = shape[-1] if shape else None
         self.builder = ModelBuilder(1 + self.count_of_numbers if embeds else width)
@@ -137,9 +136,7 @@ class Context:
 
     def need_width(self, layer: KerasLayer) -> int:
         """Return how many features come into a layer."""
-        if self.builder.width is None:
-            raise ConvertError(f"{layer.where}: the number of its inputs is not known.")
-        return self.builder.width
+        return self.builder.need_width(layer.where)
 
     def branch(self) -> "Context":
         """Return the context of a branch that parts here, with layers of its own."""

@@ -48,7 +48,7 @@ class InputPart:
         """What the columns are called."""
         if self.width == 1:
             return [self.name]
-        return [f"{self.name}_{n}" for n in range(self.width)]
+        return [f"{self.name}.{n}" for n in range(self.width)]
 
 
 def one_input(

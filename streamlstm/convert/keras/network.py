@@ -183,10 +183,8 @@ def _flatten(
         if inner_layer.get("class_name") in ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional"):
             raise ConvertError(
                 f"layer {name!r} (TimeDistributed) runs a recurrent layer inside of each row, and "
-                "a "
-                "row of a stream is one vector. Compute it in your own program, and bring what "
-                "comes "
-                f"behind, keras.Model(net.get_layer({name!r}).output, net.outputs)."
+                "a row of a stream is one vector. Compute it in your own program, and bring what "
+                "comes behind it as a network of its own."
             )
         yield from _flatten(inner_layer, f"{path}/layer", group, aliases)
     elif kind == "RNN":

@@ -32,9 +32,7 @@ def layer_normalization(context: Context, layer: KerasLayer) -> None:
         raise ConvertError(f"{layer.where} is refused: rms_scaling is another normalisation.")
     used = [name for name, key in (("gamma", "scale"), ("beta", "center")) if _on(layer, key)]
     weights = context.weights.take(layer, tuple(used))
-    N = context.builder.width
-    if N is None:
-        raise ConvertError(f"{layer.where}: the number of its inputs is not known.")
+    N = context.need_width(layer)
     arrays = {
         ours: weights.take(theirs, (N,)) if theirs in used else np.full(N, fill)
         for ours, theirs, fill in (("weight", "gamma", 1.0), ("bias", "beta", 0.0))

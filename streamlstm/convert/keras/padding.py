@@ -55,9 +55,7 @@ def _append(
     context: Context, reach: int, place: int, pads: tuple[int, int], where: str, stride: int = 1
 ) -> None:
     """Append a convolution that returns one of ``reach`` rows, that at ``place``."""
-    N = context.builder.width
-    if N is None:
-        raise ConvertError(f"{where}: the number of its inputs is not known.")
+    N = context.builder.need_width(where)
     spread = gcd(place, reach - 1) or 1  # of fewer rows the weights are fewer
     weight = np.zeros((N, (reach - 1) // spread + 1, N))
     weight[range(N), place // spread, range(N)] = 1

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConvertError
-from ...network.layers import Attention
+from ...network.layers import Attention, Conv1D, Flatten, Transpose
 from .followed import Followed, Scores
 from .forks import as_last, fork, multiply, weighted_sum
 from .sequences import whole_sequence
@@ -143,11 +143,36 @@ def attend(
     if heads == 1 and query is key is value:
         own = Attention(query.width, "each", scale, causal=causal)
         return values.signals.over_rows(query, own, "attention")
+    if query.rows not in (1, key.rows) and key.rows > 1:
+        return _each_query_a_head(values, parts, scale, heads, causal)
     joined = fork(values.signals, [(part, None) for part in parts], "concatenate", "attention")
     which = "last" if query.rows == 1 and joined.rows > 1 else "each"
     size = query.width // heads
     own = Attention(joined.width, which, scale, heads=heads, key_size=size, causal=causal)
     return values.signals.over_rows(joined, own, "attention")
+
+
+def _each_query_a_head(
+    values: Followed, parts: tuple[Signal, Signal, Signal], scale: float, heads: int, causal: bool
+) -> Signal:
+    """Return attention of another number of queries than of keys: each is a head of its own."""
+    query, key, value = parts
+    signals, T = values.signals, query.rows
+    if causal:
+        raise ConvertError(f"{values.where} masks other numbers of queries than of keys")
+    width = value.width
+    flat = signals.over_rows(signals.resolve(query), Flatten(query.width, T), "attention")
+    tiled = [
+        signals.linear(part, np.tile(np.eye(part.width), (T, 1)), None, "attention")
+        for part in (key, value)
+    ]
+    joined = fork(signals, [(p, None) for p in (flat, *tiled)], "concatenate", "attention")
+    size = query.width // heads
+    own = Attention(joined.width, "last", scale, heads=T * heads, key_size=size)
+    seen = signals.over_rows(joined, own, "attention")
+    rows = signals.over_rows(seen, Transpose(T * width, 1), "attention")
+    weights = {"weight": np.eye(width)[:, :, None], "bias": np.zeros(width)}
+    return signals.over_rows(rows, Conv1D(1, width, width, width), "attention", weights)
 
 
 def sequence(values: Followed, rows: Labels) -> tuple[Signal, Labels]:

@@ -17,9 +17,10 @@ from .recurrent import add_recurrent, recurrent_width
 InitialState = Any  # None, h0, or (h0, c0): tensors or arrays
 Affine = tuple[ArrayLike, ArrayLike]  # weight, bias: x * weight + bias
 
-_ORDER = (
-    "Layers are taken in the order in which they are registered: if forward calls them in another "
-    "order, give a torch.nn.Sequential of them in that order."
+ORDER = (
+    "Layers are taken one behind the other, in the order in which they are registered: if forward "
+    "does anything else, give the module, which says what (from_torch(module), or module=; on the "
+    "shell --module my_file:MyNet)."
 )
 
 
@@ -164,7 +165,7 @@ def _add(builder: ModelBuilder, layer: TorchLayer, next_width: int | None, first
     if None not in (builder.width, layer.width) and builder.width != layer.width:
         raise ConvertError(
             f"{name} takes {layer.width} values, but the layer before it returns "
-            f"{builder.width}. {_ORDER}"
+            f"{builder.width}. {ORDER}"
         )
     if kind == "recurrent":
         add_recurrent(builder, weights, name, **layer.options)
@@ -198,8 +199,6 @@ def _add_branches(builder: ModelBuilder, layer: TorchLayer) -> None:
 
 def _add_linear(builder: ModelBuilder, weights: Weights, name: str) -> None:
     weight = weights.take("weight")
-    if weight.ndim != 2:
-        raise ConvertError(f"{name}.weight: expected shape (outputs, inputs), got {weight.shape}.")
     O, K = weight.shape
     builder.add(Dense(K, O), {"weight": weight, "bias": weights.take_or("bias", (O,), 0)}, name)
 
@@ -229,14 +228,14 @@ def _add_embedding(
     weight = layer.weights.take("weight")
     if not first:
         raise ConvertError(
-            f"{layer.name} is an embedding: expected it to be the first layer. {_ORDER}"
+            f"{layer.name} is an embedding: expected it to be the first layer. {ORDER}"
         )
     categories, dimension = weight.shape
     numeric = 0 if next_width is None else next_width - dimension
     if numeric < 0:
         raise ConvertError(
             f"{layer.name}: its vectors have {dimension} values, but what follows takes "
-            f"{next_width}. {_ORDER}"
+            f"{next_width}. {ORDER}"
         )
     builder.add(Embedding(1 + numeric, categories, dimension), {"weight": weight}, layer.name)
 

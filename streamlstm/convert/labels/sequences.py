@@ -97,7 +97,7 @@ def whole_sequence(values: Followed, labels: Labels, name: str) -> tuple[Signal,
     stream, step = np.divmod(positions, source.rows)
     if len(step) == source.rows and (step == np.arange(len(step))[:, None]).all():
         return source, stream[0]
-    part = f"{name} is given a part of the steps, or steps in another order"
+    part = f"{name} is given a part of the steps, repeated ones, or steps in another order"
     if not values.signals.windowed or (step != step[:, :1]).any():
         raise ConvertError(part)
     chosen = values.signals.labels(source, positions).reshape(-1, source.width)

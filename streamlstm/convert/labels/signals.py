@@ -123,7 +123,9 @@ class Signals:
         """Return whether the numbers of a vector are of several steps, as those of a window."""
         if (found.signal < 0).any():
             raise ConvertError(
-                f"{what} is given numbers that do not come from the input, such as padding"
+                f"{what} is given numbers that do not come from the input, such as padding, or the "
+                "first state of a recurrent layer that is written out by hand: nn.LSTM, nn.GRU and "
+                "nn.RNN can be brought"
             )
         stream, step = self.steps_of(found)
         if (stream != stream[:, :1]).any():

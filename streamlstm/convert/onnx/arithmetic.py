@@ -9,6 +9,7 @@ import numpy as np
 from ...errors import ConvertError
 from ...network.activations import name_activation
 from ...network.layers import Dense
+from ..common.error_context import AdvisedError
 from ..common.weights import Float64Array
 from .activations import LARGEST
 from .branches import join
@@ -112,6 +113,8 @@ def _branches(
             raise
         try:
             return join(node, (a, b), merge)
+        except AdvisedError:
+            raise
         except ConvertError:
             raise error from None
 

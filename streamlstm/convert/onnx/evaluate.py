@@ -11,6 +11,7 @@ from ..common.evaluator import Evaluator
 from ..common.frameworks import first_line, require
 from ..common.weights import Float64Array
 from .inputs import is_length
+from .parts import ending_at
 
 _CELLS = ("LSTM", "GRU", "RNN")
 _USUAL = {"LSTM": ("sigmoid", "tanh", "tanh"), "GRU": ("sigmoid", "tanh")}
@@ -35,10 +36,11 @@ def evaluate(path: str, X: Float64Array, O: int, output: str | None = None) -> F
         If no layout fits.
     """
     onnx = require("onnx", "compute an ONNX graph")
-    graph = onnx.load(path).graph
+    model = ending_at(onnx.load(path), output)
+    graph = model.graph
     constants = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
-    run, problem = runner(path), ""
+    run, problem = runner(path if output is None else model), ""
     for layout in _layouts(inputs[0], *X.shape):
         try:
             return _outputs(run, graph, inputs, layout, X, O, output)

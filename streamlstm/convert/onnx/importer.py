@@ -9,7 +9,7 @@ from ...errors import ConvertError
 from ...network.layers import Flatten, Repeat
 from ...network.model import Model
 from ..common.beside import notes_on_texts
-from ..common.error_context import refusals
+from ..common.error_context import AdvisedError, refusals
 from .build_layers import build_layers
 from .feature_ops import LayerOp
 from .file import exported_metadata, inline_functions, load_model, own_metadata, to_array
@@ -17,6 +17,7 @@ from .following.importer import COMPARED, follow, takes_windows
 from .inputs import input_candidates
 from .interpreter import Interpreter
 from .loops import replace_loops
+from .parts import ending_at, way_around
 from .tensor import SymbolicTensor, Unsupported
 
 
@@ -49,7 +50,7 @@ def from_onnx(source: Any, *, output: str | None = None, **options: Any) -> Mode
     """
     name = str(source) if isinstance(source, str | PathLike) else ""
     with refusals("an ONNX graph", name):
-        return convert_graph(load_model(source), output, options)
+        return convert_graph(ending_at(load_model(source), output), output, options)
 
 
 def convert_graph(
@@ -58,6 +59,7 @@ def convert_graph(
     options: Mapping[str, Any],
     source: str = "ONNX",
     notes: Sequence[str] = (),
+    whole: bool = True,
 ) -> Model:
     """Convert a graph that was read, or written from one of another format.
 
@@ -71,6 +73,8 @@ def convert_graph(
         The format, for the metadata.
     notes : sequence of str
         What the reader of that format did.
+    whole : bool
+        Whether a refusal says which part of the graph can be brought.
 
     Raises
     ------
@@ -102,6 +106,9 @@ def convert_graph(
                 chosen = {"skip_scale": tensor.skip_scale, **chosen, "skip": tensor.skip}
             return builder.build(source, **chosen)
         except ConvertError as error:
+            if isinstance(error, AdvisedError):
+                problem = error
+                break
             problem = problem or error
     assert problem is not None
     try:
@@ -109,8 +116,16 @@ def convert_graph(
     except ConvertError as error:
         if takes_windows(model, constants, *_rows(options, exported)):
             problem = error
+    if not whole:
+        raise problem
     why = "".join(f" The loop {name}: {text}." for name, text in loops.items())
-    raise ConvertError(f"{str(problem).rstrip('.')}.{why} {_made_of(model)}") from None
+    window = {key: options[key] for key in ("window",) if key in options}
+    way = "" if isinstance(problem, AdvisedError) else way_around(
+        model,
+        lambda name: convert_graph(ending_at(model, name), name, window, whole=False),
+    )  # fmt: skip
+    made_of = _made_of(model, hint=not way)
+    raise ConvertError(f"{str(problem).rstrip('.')}.{why}{way} {made_of}") from None
 
 
 def _followed(
@@ -136,20 +151,20 @@ def _rows(options: Mapping[str, Any], exported: Mapping[str, Any]) -> tuple[int 
     return window, "window" in options and window is None
 
 
-def _made_of(model: Any) -> str:
+def _made_of(model: Any, hint: bool) -> str:
     """Return what a graph is made of, and which layers in it could be brought by themselves."""
     kinds = Counter(node.op_type for node in model.graph.node)
     listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(8))
     more = f" and {len(kinds) - 8} other kinds" if len(kinds) > 8 else ""
     brought = [kind for kind in ("LSTM", "GRU", "RNN") if kinds[kind]]
-    hint = (
+    how = (
         f" Its {' and '.join(brought)} can be brought, if nothing but rows goes from one to the "
         "next: cut them out with onnx.utils.extract_model, and compute what stands before and "
         "behind them in your own program."
-        if brought
+        if brought and hint
         else ""
     )
-    return f"The ONNX graph is made of {listed}{more}.{hint}"
+    return f"The graph is made of {listed}{more}.{how}"
 
 
 def _window(model: Any, inputs: Mapping[str, SymbolicTensor], tensor: SymbolicTensor) -> int | None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...errors import ConvertError
 from ...kernels.reference import sigmoid
+from . import over_rows
 from .graph import Graph, Operation
 
 Array = np.ndarray[Any, Any]
@@ -275,6 +276,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "TensorArrayWriteV3": lambda op, _, index, value, flow: _list_set(op, flow, index, value),
     "TensorArrayGatherV3": lambda _, _handle, _indices, flow: _stacked(flow),
     "TensorArraySizeV3": lambda _, _handle, flow: np.array(len(flow)),
+    **over_rows.FUNCTIONS,
     "lite.FUSED_LSTM": _fused_lstm,
     "lite.FUSED_RNN": _fused_rnn,
 }

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConvertError
+from ..common.frameworks import first_line
 from .frames import close_frames
 from .graph import MALFORMED, Graph, Input, Operation, needed
 from .protobuf import Message
@@ -27,7 +28,10 @@ def read_graph_def(name: str, content: bytes) -> Graph:
     try:
         return _read(name, Message(content))
     except MALFORMED as error:
-        raise ConvertError(f"{name}: a damaged graph of TensorFlow: {error!r}.") from None
+        raise ConvertError(
+            f"{name}: the file is damaged ({first_line(error)}): freeze the graph again, or bring "
+            "the Keras network that it was made from."
+        ) from None
 
 
 def _read(name: str, whole: Message) -> Graph:

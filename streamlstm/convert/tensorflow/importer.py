@@ -99,7 +99,7 @@ def _convert(
             model = to_onnx_model(graph, output)
             return convert_graph(model, None, options, source, graph.notes)
         except ConvertError as error:
-            text = str(error).partition(" The ONNX graph is made of ")[0].rstrip(".")
+            text = str(error).partition(" The graph is made of ")[0].rstrip(".")
             raise ConvertError(
                 f"{text}. {_made_of(graph)} Bring the Keras network that it was made from, if you "
                 "have it: model.save('network.keras')."

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import ConvertError
+from . import over_rows
 from .execute import slices
 from .graph import Operation
 
@@ -239,6 +240,7 @@ OPERATIONS: dict[str, Callable[["Writer", Operation], None]] = {
     **dict.fromkeys(("Relu6", "Relu0To1", "ReluN1To1", "ClipByValue"), _clip),
     **dict.fromkeys(("Softmax", "LogSoftmax"), _softmax),
     "LeakyRelu": _leaky,
+    **over_rows.OPERATIONS,
     "TensorArrayScatterV3": lambda writer, op: _alias(writer, op, 2),
     "TensorArrayGatherV3": lambda writer, op: _alias(writer, op, 2),
     "TensorArrayV3": lambda _writer, _op: None,

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConvertError
+from ..common.frameworks import first_line
 from .flatbuffer import Table
 from .graph import MALFORMED, Graph, Input, Operation
 from .lite_names import NAMES
@@ -26,6 +27,7 @@ _OTHER_NAMES = {
     "ABS": "Abs", "MAXIMUM": "Maximum", "MINIMUM": "Minimum", "CAST": "Cast", "LESS": "Less",
     "LOGICAL_AND": "LogicalAnd", "WHILE": "While", "HARD_SWISH": "HardSwish", "GELU": "Gelu",
     "QUANTIZE": "Identity", "DEQUANTIZE": "Identity", "BATCH_MATMUL": "BatchMatMulV2",
+    "PAD": "Pad", "PADV2": "PadV2", "REVERSE_V2": "ReverseV2", "REDUCE_MAX": "Max",
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "lite.FUSED_LSTM",
     "UNIDIRECTIONAL_SEQUENCE_RNN": "lite.FUSED_RNN",
 }  # fmt: skip
@@ -44,7 +46,10 @@ def read_tflite(name: str, content: bytes) -> Graph:
     try:
         return _Reader(content).graph(0)
     except MALFORMED as error:
-        raise ConvertError(f"{name}: a damaged TensorFlow Lite file: {error!r}.") from None
+        raise ConvertError(
+            f"{name}: the file is damaged ({first_line(error)}): convert the network again with "
+            "tf.lite.TFLiteConverter, or bring the Keras network that it was made from."
+        ) from None
 
 
 class _Reader:
@@ -216,6 +221,19 @@ def _then(table: Table) -> dict[str, Any]:
     return {"then": table.number(0, "<b")}
 
 
+def _padding(table: Table) -> str:
+    return "VALID" if table.number(0, "<b") else "SAME"
+
+
+def _pool_options(table: Table) -> dict[str, Any]:
+    return {
+        "padding": _padding(table),
+        "strides": [table.number(2), table.number(1)],
+        "ksize": [table.number(4), table.number(3)],
+        "then": table.number(5, "<b"),
+    }
+
+
 _OPTIONS: dict[str, _Options] = {
     **dict.fromkeys(("ADD", "SUB", "MUL", "DIV"), _then),
     "FULLY_CONNECTED": lambda t: {"then": t.number(0, "<b"), "keep": t.number(2, "?")},
@@ -230,6 +248,14 @@ _OPTIONS: dict[str, _Options] = {
     "MEAN": lambda t: {"keep_dims": t.number(0, "?")},
     "SUM": lambda t: {"keep_dims": t.number(0, "?")},
     "BATCH_MATMUL": lambda t: {"adj_x": t.number(0, "?"), "adj_y": t.number(1, "?")},
+    "REDUCE_MAX": lambda t: {"keep_dims": t.number(0, "?")},
+    "CONV_2D": lambda t: {
+        "padding": _padding(t),
+        "strides": [t.number(2), t.number(1)],
+        "then": t.number(3, "<b"),
+        "dilations": [t.number(5) or 1, t.number(4) or 1],
+    },
+    **dict.fromkeys(("MAX_POOL_2D", "AVERAGE_POOL_2D"), _pool_options),
     "LEAKY_RELU": lambda t: {"alpha": t.number(0, "<f")},
     "WHILE": lambda t: {"cond": t.number(0), "body": t.number(1)},
     "UNIDIRECTIONAL_SEQUENCE_LSTM": lambda t: {

@@ -31,12 +31,13 @@ _REASONS = {
     "Unpack": _UNROLLED,
     "VAR_HANDLE": "its variables are not in the file",
     "READ_VARIABLE": "its variables are not in the file",
-    "CONV": "it is a convolution",
+    "DEPTHWISE": "it is a convolution of each feature by itself",
     "BIDIRECTIONAL": "it also reads the series from its end",
+    "SPACE_TO_BATCH": "it spreads rows for a convolution with dilation",
+    "SpaceToBatch": "it spreads rows for a convolution with dilation",
     "SVDF": "no layer computes this",
     "REVERSE": "it turns the series around, and a live stream cannot be read from its end",
     "Reverse": "it turns the series around, and a live stream cannot be read from its end",
-    "Conv": "it is a convolution",
 }
 
 

@@ -14,7 +14,7 @@ from ..common.builder import ModelBuilder
 from ..common.error_context import AdvisedError
 from ..common.weights import Float64Array
 from ..labels.chain import Residual, read_output
-from ..labels.layers import InitialState, TorchLayer, assemble, make_weights, to_array
+from ..labels.layers import ORDER, InitialState, TorchLayer, assemble, make_weights, to_array
 from ..labels.signal import WindowNeededError
 from ..labels.signals import Signals, StreamsMixedError
 from .calls import (
@@ -28,7 +28,17 @@ from .calls import (
 )
 from .confirm import COMPARED as COMPARED
 from .confirm import Found, confirm
-from .forms import BATCH_OF_ONE, STEPS, STREAMS, Form, draw, forms, quiet_copy, takes_one
+from .forms import (
+    BATCH_OF_ONE,
+    STEPS,
+    STREAMS,
+    Form,
+    draw,
+    forms,
+    needed_arguments,
+    quiet_copy,
+    takes_one,
+)
 from .record import Recorder
 from .widths import Wanted, build_registered, candidate_widths, rows_needed
 
@@ -69,11 +79,10 @@ def convert_module(
         try:
             builder = build_registered(module, activations, states)
         except ConvertError as error:
-            if wanted.window is not None:
-                raise
+            text = str(error).removesuffix(ORDER).rstrip(". ")
             raise ConvertError(
-                f"{str(error).rstrip('.')}. {type(module).__name__} could not be called with a "
-                "series of any length; if it takes windows of T rows, give their number (window=T)."
+                f"{_how_called(module, wanted)}. Its layers cannot be taken in the order in which "
+                f"they are registered either: {text}."
             ) from None
         _check_arguments(module)
         return builder, given, NOT_COMPARED
@@ -86,6 +95,22 @@ def convert_module(
         )
     builder = assemble(layers, {}, list(states))
     return builder, given if residual.skip is None else residual, found.compared
+
+
+def _how_called(module: Any, wanted: Wanted) -> str:
+    """Return how a module was called in vain, and how it can be."""
+    kind, names = type(module).__name__, needed_arguments(module)
+    if len(names) > 1:
+        return (
+            f"{kind} takes {' and '.join(names)}, and a stream has one series: wrap it in a module "
+            f"that takes one tensor and divides it, as {names[0]} = x[..., :3]"
+        )
+    if wanted.window is not None:
+        return f"{kind} could not be called with a series of {wanted.window} rows"
+    return (
+        f"{kind} could not be called with a series of any length; if it takes windows of T rows, "
+        "give their number (window=T)"
+    )
 
 
 def _check_rows(module: Any, wanted: Wanted) -> None:
@@ -188,6 +213,7 @@ def _find(module: Any, wanted: Wanted) -> Found | None:
     if not problems:
         return None
     best = max(problems, key=lambda problem: problem[0])[1]
+    text = str(best).removesuffix(ORDER).rstrip(". ")
     way = "" if isinstance(best, AdvisedError) else _REST
     if window is None:
         needed = isinstance(best, WindowNeededError)
@@ -195,7 +221,7 @@ def _find(module: Any, wanted: Wanted) -> Found | None:
             way = _WINDOW
     raise ConvertError(
         f"the forward of {type(module).__name__} computes something else than the layers here: "
-        f"{str(best).rstrip('.')}.{way}"
+        f"{text}.{way}"
     )
 
 
@@ -247,6 +273,9 @@ def _follow(
                 return found
             except ConvertError as error:
                 problem = problem or error
+            except (IndexError, ValueError) as error:  # it mixes streams that are called together
+                told = f"its output has another form for other numbers of streams ({error})"
+                problem = problem or ConvertError(told)
         return len(signals), problem or ConvertError(
             "its output does not come from its input by functions that PyTorch shows"
         )

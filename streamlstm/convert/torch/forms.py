@@ -158,6 +158,16 @@ def _extra_arguments(module: nn.Module) -> tuple[int, int]:
     return needed, sum(g.default is None for g in plain)
 
 
+def needed_arguments(module: nn.Module) -> list[str]:
+    """Return the names of the arguments without which ``forward`` cannot be called."""
+    given = inspect.signature(module.forward).parameters
+    return [
+        name
+        for name, one in given.items()
+        if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD
+    ]
+
+
 def takes_one(module: nn.Module) -> bool:
     """Return whether ``forward`` needs one argument, by its name."""
     given = list(inspect.signature(module.forward).parameters.values())

@@ -63,8 +63,7 @@ def add_embedding(values: Values, name: str, x: Any, weight: Any) -> Labels:
 
 def _read(call: Call) -> TorchLayer:
     layer = read_module(call.module, call.name)
-    if layer is None:
-        raise ConvertError(f"{call.name} is not a layer")
+    assert layer is not None  # a layer with weights
     return layer
 
 
@@ -104,7 +103,9 @@ def _recurrent(values: Values, call: Call) -> list[Labels]:
     _read(call)  # refuses what cannot be stepped
     module, x = call.module, call.args[0]
     if not isinstance(x, torch.Tensor):
-        raise ConvertError(f"{call.name} is given packed series: call it with one padded tensor")
+        raise ConvertError(
+            f"{call.name} is given packed series: leave the packing out, a stream has no padding"
+        )
     labels = values.labels(x)
     batched = labels.ndim == 3
     given = call.args[1] if len(call.args) > 1 else None

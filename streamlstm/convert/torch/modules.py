@@ -9,7 +9,8 @@ from torch import nn
 from ...errors import ConvertError
 from ...network.activations import WITHOUT_PARAMETERS, name_activation
 from ..labels.layers import Affine, TorchLayer, make_weights
-from .state_dict import INITIAL_C, INITIAL_H, QUANTIZED, assign_initial_state
+from .reasons import reason
+from .state_dict import INITIAL_C, INITIAL_H, assign_initial_state
 
 Steps = Sequence[str | Affine]
 
@@ -32,14 +33,6 @@ _RECURRENT: dict[type[nn.Module], str] = {
     nn.RNNCell: "rnn",
 }
 _SOFTMAX = (nn.Softmax, nn.LogSoftmax, nn.Softmin)
-_REASONS = {
-    "MultiheadAttention": "it attends to the whole past, which cannot be stepped",
-    "Transformer": "it attends to the whole past, which cannot be stepped",
-    "Conv": "a convolution looks at several steps at once",
-    "Pool": "pooling looks at several steps at once",
-    "EmbeddingBag": "it sums over several categories",
-    "quantized": QUANTIZED,
-}
 
 
 def layers_of_module(module: nn.Module) -> list[TorchLayer]:
@@ -90,11 +83,9 @@ def _check_container(module: nn.Module, name: str) -> None:
     if not scripted and (kind.__name__ == "OptimizedModule" or "parallel" in kind.__module__):
         return
     if builtin or not module._modules or scripted:
-        known = f"{kind.__name__} {kind.__module__}"
-        reasons = [reason for word, reason in _REASONS.items() if word in known]
-        reason = reasons[0] if reasons else "the module is not known"
+        why = reason(f"{kind.__name__} {kind.__module__}")
         raise ConvertError(
-            f"{name} ({kind.__name__}) cannot be converted: {reason}. If it only selects or "
+            f"{name} ({kind.__name__}) cannot be converted: {why}. If it only selects or "
             "reshapes values, give a torch.nn.Sequential of the other layers."
         )
 
@@ -228,7 +219,8 @@ def _threshold(module: nn.Threshold, name: str) -> Steps:
 def _prelu(module: nn.PReLU, name: str) -> Steps:
     if module.num_parameters != 1:
         raise ConvertError(
-            f"{name}: expected one slope for all values, got {module.num_parameters}."
+            f"{name} has {module.num_parameters} slopes, and a layer here has one for all values, "
+            "as nn.PReLU()."
         )
     return (name_activation("leaky_relu", float(module.weight.detach())),)
 

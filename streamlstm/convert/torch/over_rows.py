@@ -99,7 +99,9 @@ def _pooling(function: str) -> Callable[[Values, Any, Any, Any], list[Value]]:
         options = {**dict(zip((*names, *more), args, strict=False)), **kwargs}
         name = values.where.split(" ")[0]
         if options.get("ceil_mode") or _single(options.get("dilation", 1)) != 1:
-            raise ConvertError(f"{name} pools with ceil_mode or dilation")
+            raise ConvertError(
+                f"{name} pools with ceil_mode or dilation, and a layer here has neither"
+            )
         size = _single(options["kernel_size"])
         stride = _single(options.get("stride") or size)
         padding = _single(options.get("padding", 0))
@@ -125,7 +127,10 @@ def _adaptive(function: str) -> Callable[[Values, Any, Any, Any], list[Value]]:
     def follow(values: Values, args: Any, kwargs: Any, given: Any) -> list[Value]:
         options = {**dict(zip(("input", "output_size"), args, strict=False)), **kwargs}
         if _single(options["output_size"]) != 1:
-            raise ConvertError(f"{values.where} pools to {options['output_size']} steps, not one")
+            raise ConvertError(
+                f"{values.where} pools to {options['output_size']} steps, and a layer here to one, "
+                "or by a kernel and a stride"
+            )
         named = {"input": options["input"], "dim": -1, "keepdim": True}
         found = Value(pool_all(values, named, function))
         rest = Value(problem=ConvertError(f"{values.where} uses the step at which a maximum is"))
@@ -138,7 +143,10 @@ def _pad(values: Values, args: Any, kwargs: Any, _given: Any) -> list[Value]:
     """Follow constants that are put beside a tensor; a convolution may take them."""
     options = {**dict(zip(("input", "pad", "mode", "value"), args, strict=False)), **kwargs}
     if options.get("mode", "constant") != "constant":
-        raise ConvertError(f"{values.where} puts steps beside those of the stream (pad)")
+        raise ConvertError(
+            f"{values.where} pads with mode={options['mode']!r}, and only rows of zeros can be put "
+            "beside those of a window"
+        )
     labels = torch.from_numpy(values.labels(options["input"]).copy())
     padded = torch.nn.functional.pad(labels, list(options["pad"]), value=CONSTANT)
     return [Value(padded.numpy())]

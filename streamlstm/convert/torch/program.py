@@ -60,7 +60,7 @@ def convert_program(
             raise _not_called(module, wanted)
         builder, found, compared = convert_module(module, activations, states, residual, wanted)
     except ConvertError as error:
-        text = str(error).removeprefix(f"the forward of {type(module).__name__} ")
+        text = str(error).replace(f"the forward of {type(module).__name__} ", "it ")
         text = text.replace(type(module).__name__, "it")
         raise ConvertError(text) from None
     rest = compared.removeprefix(COMPARED)

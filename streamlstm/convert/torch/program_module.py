@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from .exported_graph import ExportedGraph, example_of, open_graph
+from .fast_path import encoder_layer, multi_head_attention
 from .operation_error import OperationError
 from .program_layers import CELLS, RECURRENT, layer_of, weight_of
 from .script_graph import ScriptGraph
@@ -17,6 +18,7 @@ from .script_graph import ScriptGraph
 _FLOATS = (5, 6, 7, 15, torch.float16, torch.float32, torch.float64, torch.bfloat16)
 _BOOLEAN = (11, torch.bool)
 _NOTHING = ("_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range_for_size")
+_BIASED = ("linear", "conv1d", "convolution", "_convolution", "_convolution_mode")
 _CASTS = ("to", "_to_copy", "type_as")
 # Say where and how numbers lie in memory, not which they are.
 _MEMORY = ("layout", "device", "pin_memory", "memory_format", "non_blocking")
@@ -56,6 +58,10 @@ _OWN: Functions = {
     "sym_size": lambda x, dim: x.shape[dim],
     "adaptive_max_pool1d": lambda x, size: (nn.functional.adaptive_max_pool1d(x, size), None),
     "addmm": lambda b, x, w, *_: x @ w + b,
+    "baddbmm": lambda b, x, y, *_: x @ y + b,
+    "view": lambda x, shape: x.view(shape) if isinstance(shape, int) else x.reshape(shape),
+    "_native_multi_head_attention": multi_head_attention,
+    "_transformer_encoder_layer_fwd": encoder_layer,
 }
 
 
@@ -166,6 +172,8 @@ class ProgramModule(nn.Module):  # type: ignore[misc] # torch is not read
         if path is None:
             return None
         layer = self.get_submodule(path)
+        if name in _BIASED and (args[2] is None) != (layer.bias is None):
+            return None  # its bias is computed
         if name in CELLS:
             x, state = args[:2]
             return layer(x, _own_type(tuple(state) if name == "lstm_cell" else state))

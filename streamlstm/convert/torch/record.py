@@ -155,6 +155,7 @@ class Recorder(TorchFunctionMode):  # type: ignore[misc] # torch is not read
                 given = original(*args, **kwargs)
                 if self._inside == 1 and self.values.is_live([args, kwargs]):
                     bound = seen.bind(*args, **kwargs)
+                    bound.apply_defaults()
                     self._follow_leaf(Call(module, name, bound.args, given), kind)
             finally:
                 self._inside -= 1

@@ -13,6 +13,7 @@ from ..labels.attention import shares_of
 from ..labels.forks import multiply
 from ..labels.layers import TorchLayer, make_weights, to_array
 from ..labels.over_rows import softmax_over_rows
+from ..labels.scores import LEFT_OUT, heads_over_rows, mask_scores, shares_by_head, softmax_by_head
 from ..labels.sequences import without_rest
 from ..labels.signal import WindowNeededError
 from ..labels.signals import Labels, apply_single
@@ -136,15 +137,21 @@ def _softmax(values: Values, name: str, args: Any, kwargs: Any) -> Labels:
     if name == "softmax" and is_over_rows(values, args[0], dim):
         return softmax_over_rows(values, labels, dim)
     last = np.moveaxis(labels, dim, -1)
+    if name == "softmax" and last.ndim > 2:
+        shares = shares_by_head(values, last)
+        if shares is not None:
+            return np.moveaxis(shares, -1, dim)
+        if heads_over_rows(values, last):
+            return np.moveaxis(softmax_by_head(values, last), -1, dim)
     try:
         source, positions = values.signals.vectors(last, name)
     except ConvertError as error:
         if isinstance(error, WindowNeededError):
             raise
         raise AdvisedError(f"{error}: use dim=-1, the features") from None
-    shares = shares_of(values, source) if name == "softmax" else None
-    if shares is not None:
-        return np.moveaxis(values.signals.labels(shares, positions), -1, dim)
+    made = shares_of(values, source) if name == "softmax" else None
+    if made is not None:
+        return np.moveaxis(values.signals.labels(made, positions), -1, dim)
     source = values.signals.resolve(source)
     layer = read_module(functions.SOFTMAX[name](), name)
     new = values.signals.add(("softmax", name), source.width, source, layer=layer)
@@ -177,6 +184,9 @@ def _arithmetic(
         left, right = values.labels(a), values.labels(b)
         return add(values.signals, left, right, sign, f"{values.where} ({name})")
     if name in ("add", "sub"):
+        live, other = (a, b) if values.is_live(a) else (b, a)
+        if name == "add" and isinstance(other, torch.Tensor) and (other <= LEFT_OUT).any():
+            return _masked(values, live, other, shape)
         if values.is_live(a):
             return _scale(values, a, 1.0, sign * _constant(b, shape), shape, name)
         return _scale(values, b, sign, _constant(a, shape), shape, name)
@@ -186,6 +196,22 @@ def _arithmetic(
     if name == "div" and values.is_live(a):
         return _scale(values, a, 1 / _constant(b, shape), 0.0, shape, name)
     return None
+
+
+def _masked(values: Values, x: Any, mask: Any, shape: Sequence[int]) -> Labels:
+    """Follow a sum with a mask of attention scores."""
+    labels = np.broadcast_to(values.labels(x), shape)
+    given = np.broadcast_to(mask.detach().double().numpy(), tuple(shape))
+    return mask_scores(values, labels, given)
+
+
+def _masked_fill(values: Values, args: Any, kwargs: Any) -> Labels:
+    """Follow scores of which a mask fills some with what leaves them out."""
+    given = _given(("input", "mask", "value"), args, kwargs)
+    mask, value = given["mask"], given["value"]
+    if values.is_live([mask, value]) or not float(value) <= LEFT_OUT:
+        raise ConvertError(f"{values.where} fills in numbers (masked_fill)")
+    return _masked(values, given["input"], torch.where(mask, -torch.inf, 0.0), given["input"].shape)
 
 
 def _scale(
@@ -366,6 +392,7 @@ _LAYERS: dict[str, Callable[[Values, Any, Any], Labels]] = {
     "instance_norm": _instance_norm,
     "embedding": _embedding,
     "abs": _absolute,
+    "masked_fill": _masked_fill,
     "conv1d": _conv1d,
     "sum": lambda values, args, kwargs: _summed(values, args, kwargs, mean=False),
     "mean": lambda values, args, kwargs: _summed(values, args, kwargs, mean=True),

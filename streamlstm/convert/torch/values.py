@@ -93,7 +93,10 @@ class Values(Followed):
         if value.labels is None:
             raise value.problem or ConvertError("not known")
         if value.integer and not integer:
-            raise ConvertError(f"{self.where} rounds its input to whole numbers")
+            raise ConvertError(
+                f"{self.where} rounds numbers to whole ones, which only an embedding of the first "
+                "input takes"
+            )
         return value.labels
 
     def problem(self, value: Any) -> ConvertError | None:

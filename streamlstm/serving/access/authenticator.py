@@ -55,6 +55,7 @@ class Authenticator:
         self, context: zmq.Context[Any], curve: CurveServer, on_refusal: Callable[[], object]
     ) -> None:
         self._keys, self._on_refusal = curve.authorized_keys, on_refusal
+        self._own = curve.key
         self._refusals, self._failures = LineLimit(), LineLimit()  # one for each thread
         self._socket: zmq.Socket[bytes] = context.socket(zmq.REP, socket_class=zmq.Socket)
         self._socket.set(zmq.LINGER, 0)
@@ -132,7 +133,8 @@ class Authenticator:
             _LOG.info("keys were read again; %d are authorized", len(self._keys))
             for problem in self._keys.problems:
                 _LOG.error("keys: %s", problem)
-        key = self._keys.find(public)
+        # Who has this worker's secret key is no less than it: the gateway of a fleet.
+        key = self._own if public == self._own.public else self._keys.find(public)
         if key is None:
             return "", f"the key {public} is not authorized"
         if name not in SOCKETS[key.role]:

@@ -1,51 +1,42 @@
 """The message loop: wait, receive what is ready, step it as one block, reply, repeat."""
 
 import numpy as np
-from numba import int64, uint64
+from numba import int64
 
 from ...kernels import id_index
 from ...kernels import layout as plan
 from ...kernels.arguments import UNBOUNDED
 from ...kernels.cache import internal, kernel
-from ...kernels.pointers import byte_at, c_int, int64s_at, leading_zeros, put_byte
+from ...kernels.pointers import byte_at, c_int, int64s_at
 from . import layout
+from .admission import look_for_subscriptions, pull_pause, receive_ready
 from .block import gather, gather_between, message_of, step, step_rows
 from .claim import ARRIVES, MOVED, NEEDS_ROOM
+from .histograms import count_in
 from .large import free_sent
 from .last import answer_last
-from .layout import LOOP, RECORD_HEAD
+from .layout import LOOP
 from .moved import answer_moved
 from .queue import (
-    admit,
     advance,
     finish_handed,
     hand_over,
-    has_room_for_pull,
     next_record,
     release,
 )
-from .rate import account_of, charge, note_throttled, wait_time
-from .receive import receive
 from .results import alarm_offset
-from .send import reply_busy, reply_throttled, send_reply, send_results
+from .send import send_reply, send_results
 from .views import (
     EINTR,
     PULL_SOCKET,
-    ROUTER_SOCKET,
     WAKEUP,
     XPUB_SOCKET,
     counts_of,
     error_number,
     fields_of,
     now,
-    refresh,
 )
 
-_MAX_MESSAGES = 512  # of one pass: enough for a block, few enough that the first waits little
-_MAX_BYTES = 2**20
-_REFUSED_SHARE = 64  # one part in so many of a refused message counts: to refuse it is quick, and
-# what is not received ZeroMQ holds
-_BUSY_MESSAGES = 4  # messages of a pass that a `busy` reply counts as: it leaves nothing to do
 _POLL_INTERVAL = 1_000_000  # ns between two polls of the wakeup while there is work
 _CLOCK_EVERY = 32  # messages between two readings of the clock
 _SEND_SHARE = 20  # at most one part in so many of the time is spent waiting for clients (send.py),
@@ -54,23 +45,6 @@ _PIECE_WORK = 10_000_000  # multiply-adds of a thread between two looks at what 
 _PIECE_ROWS = 32  # but at least so many rows, which a block needs to be quick
 _IDS = 8  # of a LAST that take as long as an observation
 _ZERO = np.uint64(0)
-
-
-@internal
-def _count_in(loop, histogram, value, unit):
-    """Count a value in a histogram of the counters, in the bucket of ``counters.bucket_of``."""
-    cells = int64s_at(loop[layout.COUNTS] + 8 * histogram, int64(layout.HISTOGRAM))
-    cells[0] += value
-    bucket = int64(0)
-    if value >> unit > 0:
-        octave = 63 - leading_zeros(np.uint64(value >> unit))
-        below = octave + unit - 1
-        half = int64(0)
-        if below >= 0:
-            half = value >> below & 1
-        bucket = min(2 * octave + half + 1, layout.BUCKETS - 1)
-    cells[1 + bucket] += 1
-
 
 # --- waiting and receiving -----------------------------------------------------------------------
 
@@ -102,7 +76,7 @@ def _wait(loop):
 
     While there is work, it polls only every _POLL_INTERVAL, for the wakeup.
     """
-    rest = _pull_pause(loop)
+    rest = pull_pause(loop)
     full = loop[layout.READABLE]
     if rest > 0:
         full &= ~(1 << PULL_SOCKET)
@@ -117,91 +91,6 @@ def _wait(loop):
     if rest > 0:
         left = min(left, rest)
     return _poll(loop, max((left + 999_999) // 1_000_000, 0))
-
-
-@internal
-def _pull_pause(loop):
-    """Return for how many ns the rate limit pauses the PULL socket, which is not polled then."""
-    if loop[layout.INTERVAL] == 0:
-        return int64(0)
-    rest = wait_time(loop, int64(layout.PULL_ACCOUNT))
-    events = loop[layout.POLL_ITEMS] + layout.POLL_ITEM * PULL_SOCKET + 4
-    put_byte(events, uint64(rest <= 0))  # POLLIN is 1
-    return rest
-
-
-@internal
-def _look_for_subscriptions(loop):
-    """Set whether the XPUB socket has subscriptions, which Python reads: they are rare."""
-    refresh(loop, loop[layout.XPUB])
-    # The socket's events are in OPTION now; POLLIN is 1.
-    loop[layout.SUBSCRIBED] = int64s_at(loop[layout.OPTION], int64(1))[0] & 1
-    loop[layout.READABLE] &= ~(1 << XPUB_SOCKET)
-
-
-@internal
-def _receive_ready(loop):
-    """Receive from ROUTER and PULL, one message of each in turn, up to a bound."""
-    router, pull = loop[layout.READABLE] & 1 != 0, loop[layout.READABLE] & 2 != 0
-    head = int64s_at(loop[layout.HEAD], RECORD_HEAD // 8)
-    if router:
-        refresh(loop, loop[layout.ROUTER])
-    taken = size = looks = 0
-    while (router or pull) and taken < _MAX_MESSAGES and size < _MAX_BYTES:
-        looks += 1
-        if looks % _CLOCK_EVERY == 0:
-            loop[layout.NOW] = now(loop)
-        if router:
-            router = receive(loop, int64(ROUTER_SOCKET), head)
-            if router:
-                if _admit_request(loop, head):
-                    taken += 1
-                    size += head[layout.SIZE]
-                else:
-                    taken += _BUSY_MESSAGES
-                    size += head[layout.SIZE] // _REFUSED_SHARE
-        if pull:
-            pull = _may_receive_pull(loop) and receive(loop, int64(PULL_SOCKET), head)
-            if pull:
-                taken += 1
-                size += head[layout.SIZE]
-                head[layout.ACCOUNT] = layout.PULL_ACCOUNT
-                charge(loop, int64(layout.PULL_ACCOUNT), head)
-                admit(loop, head, int64(PULL_SOCKET))
-    if taken > 0:
-        loop[layout.LAST_MESSAGE] = loop[layout.NOW]
-
-
-@internal
-def _admit_request(loop, head):
-    """Queue the message in the scratch, or reply ``busy`` and return False."""
-    account = int64(-1)
-    if loop[layout.ACCOUNTS] != 0:
-        account = account_of(loop, head)
-        if account < 0:
-            reply_busy(loop, head)
-            return False
-        head[layout.ACCOUNT] = account
-        wait = wait_time(loop, account)
-        if wait > 0:
-            note_throttled(loop, account)
-            reply_throttled(loop, head, wait)
-            return False
-    if not admit(loop, head, int64(ROUTER_SOCKET)):
-        reply_busy(loop, head)
-        return False
-    if account >= 0:
-        charge(loop, account, head)
-    return True
-
-
-@internal
-def _may_receive_pull(loop):
-    """Tell whether rate limit and queue allow one more message from the PULL socket."""
-    if loop[layout.INTERVAL] != 0 and wait_time(loop, int64(layout.PULL_ACCOUNT)) > 0:
-        note_throttled(loop, int64(layout.PULL_ACCOUNT))
-        return False
-    return has_room_for_pull(loop)
 
 
 # --- replying ------------------------------------------------------------------------------------
@@ -239,8 +128,8 @@ def _step_block(loop):
 @internal
 def _count_block(loop, rows, nanoseconds):
     counts_of(loop)[layout.BLOCKS] += 1
-    _count_in(loop, int64(layout.STEP_TIME), nanoseconds, int64(layout.TIME_UNIT))
-    _count_in(loop, int64(layout.BLOCK_SIZE), rows, int64(0))
+    count_in(loop, int64(layout.STEP_TIME), nanoseconds, int64(layout.TIME_UNIT))
+    count_in(loop, int64(layout.BLOCK_SIZE), rows, int64(0))
 
 
 @internal
@@ -259,7 +148,7 @@ def _send_replies(loop, first, stop):
             for done in range(since, n + 1):
                 record = message_of(loop, done)[layout.BATCH_RECORD]
                 taken = fields_of(record)[layout.TAKEN]
-                _count_in(loop, int64(layout.LATENCY), after - taken, int64(layout.TIME_UNIT))
+                count_in(loop, int64(layout.LATENCY), after - taken, int64(layout.TIME_UNIT))
                 release(loop, record)
             since = n + 1
     loop[layout.NOW] = after
@@ -295,7 +184,7 @@ def _answer_between(loop, head, rows):
     """Answer single observations that are ready, of streams that the block does not have."""
     if loop[layout.CLOSED] == 0:
         _poll(loop, int64(0))  # what it finds besides is found again
-        _receive_ready(loop)
+        receive_ready(loop)
     taken = gather_between(loop, head, rows)
     if taken == 0:
         return
@@ -315,7 +204,7 @@ def _answer_last(loop, head):
     advance(loop, record, 1 + count // _IDS)
     loop[layout.NOW] = now(loop)
     taken = fields_of(record)[layout.TAKEN]
-    _count_in(loop, int64(layout.LATENCY), loop[layout.NOW] - taken, int64(layout.TIME_UNIT))
+    count_in(loop, int64(layout.LATENCY), loop[layout.NOW] - taken, int64(layout.TIME_UNIT))
     release(loop, record)
     return True
 
@@ -350,10 +239,12 @@ def serve(address):
             return int64(layout.STOPPED)
         if wanted:
             return int64(layout.WOKEN)
+        if loop[layout.NOW] >= loop[layout.UNTIL]:
+            break  # a process that was stopped meanwhile may have no right to answer any more
         if loop[layout.READABLE] & 1 << XPUB_SOCKET:
-            _look_for_subscriptions(loop)
+            look_for_subscriptions(loop)
         if loop[layout.CLOSED] == 0:
-            _receive_ready(loop)
+            receive_ready(loop)
         elif counts_of(loop)[layout.QUEUED] == 0:
             break
         if counts_of(loop)[layout.QUEUED] > 0:

@@ -94,7 +94,8 @@ def send_reply(loop, head, at, size):
 
 
 @internal
-def _set_no_drop(loop, wanted):
+def set_no_drop(loop, wanted):
+    """Let the XPUB socket say whether a subscriber's queue is full, or leave such ones out."""
     option = int64s_at(loop[layout.OPTION], int64(1))
     option[0] = wanted
     c_int(
@@ -117,10 +118,10 @@ def _publish(loop, topic, at, end):
         # A subscriber's queue is full, and in this mode the message went to none. Send it to all
         # others: libzmq then skips the full one until it has read half of its queue.
         counts[layout.SUBSCRIBER_OVERFLOWS] += 1
-        _set_no_drop(loop, int64(0))
+        set_no_drop(loop, int64(0))
         _send(loop, socket, topic, at - topic, flags)
         _send(loop, socket, at, end - at, int64(DONT_WAIT))
-        _set_no_drop(loop, int64(1))
+        set_no_drop(loop, int64(1))
         return
     _send(loop, socket, at, end - at, int64(DONT_WAIT))
 
@@ -224,18 +225,18 @@ def _reply_busy(loop, head, wait, words, size):
     """Reply with the code and sentence in ``words``, and the ms to wait."""
     counts_of(loop)[layout.BUSY] += 1
     at = head[layout.MESSAGE]
-    stream, number = _find_subject(at, at + min(head[layout.SIZE], loop[layout.MAX_FRAME]))
+    stream, number = find_subject(at, at + min(head[layout.SIZE], loop[layout.MAX_FRAME]))
     out = loop[layout.REPLY]
     at = writer.write_array(out, int64(6))
     at = writer.write_unsigned(at, uint64(layout.ERROR))
-    at = _write_subject(at, stream, number)
+    at = write_subject(at, stream, number)
     at = writer.write_bytes(at, words, size)
     at = writer.write_unsigned(at, uint64(max(wait // 1_000_000, 1)))
     send_reply(loop, head, out, at - out)
 
 
 @internal
-def _find_subject(at, end):
+def find_subject(at, end):
     """Find the stream and the sequence number of a message.
 
     Returns
@@ -261,7 +262,7 @@ def _find_subject(at, end):
 
 
 @internal
-def _write_subject(at, stream, number):
+def write_subject(at, stream, number):
     """Write the stream and the number at these addresses, nil for address 0."""
     long = int64(10 + layout.MAX_IDENTITY)  # they were read before: this is within the message
     if stream == 0:

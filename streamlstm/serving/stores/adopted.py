@@ -12,7 +12,7 @@ from ...engine.records import stream_from_key
 from .lmdb.base import Base
 
 PARTITIONS = 1024
-SCANNED = 512  # keys that are looked at together: some 0.3 ms
+SCANNED = 256  # keys that are looked at together, half a millisecond if all are copied
 
 
 class Adopted:
@@ -38,10 +38,13 @@ class Adopted:
         StoreError
             If they cannot be read.
         """
+        return self.read(self._of_these(keys))
+
+    def read(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return the records of keys of these partitions, as :meth:`get`."""
         found: dict[bytes, bytes] = {}
-        keys = self._of_these(keys)
         for base in self._bases:
-            missing = [key for key in keys if key not in found]
+            missing = [key for key in keys if key not in found] if found else keys
             records = zip(missing, base.get(missing), strict=True)
             found |= {key: record for key, record in records if record is not None}
         return found
@@ -73,7 +76,7 @@ class Adopted:
                 these = self._of_these(keys)
                 found.update(these)
                 mine += len(these)
-        return self.get(sorted(found)[:count])
+        return self.read(sorted(found)[:count])
 
     def _of_these(self, keys: Sequence[bytes]) -> list[bytes]:
         return of_partitions(keys, self._wanted)

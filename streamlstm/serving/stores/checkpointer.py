@@ -19,6 +19,7 @@ from ...engine.records import NEVER, RecordBatch
 from .commit_thread import CommitThread
 from .epochs import Epochs
 from .header import Header
+from .shared_store import SharedStore
 from .store import FencedError, Loss, Store
 from .stored_streams import StoredStreams
 
@@ -50,6 +51,8 @@ class Checkpointer:
 
     Attributes
     ----------
+    shared : SharedStore or None
+        The store, if the workers of a fleet share it.
     stored : StoredStreams
         Reads the streams that are in the store and not in memory.
     begun, committed : int
@@ -71,6 +74,7 @@ class Checkpointer:
         epochs: Epochs | None = None,
     ) -> None:
         self._tracker, self._store, self._seconds = tracker, store, seconds
+        self.shared = store if isinstance(store, SharedStore) else None
         self.stored = StoredStreams(tracker, store)
         self.start_epoch(epochs)
         self.begun = self.committed = self.written = self.lost = 0
@@ -223,12 +227,16 @@ class Checkpointer:
         self._tracker.seal(self._batch)
         if self._epochs is not None:
             self._epochs.mark(self._batch)
+        if self.shared is not None:
+            self.shared.due = self.begun - (self._uncopied > 0)
         if self._thread.commit(self._batch):
             self._batch.clear()
             self.written += 1
             # What was committed before is to be written again if it is lost.
             if self._uncopied == 0 and self._thread.loss is None:
                 self.committed = self.begun
+                if self.shared is not None:
+                    self.shared.committed = self.begun
 
     # --- state ---
 

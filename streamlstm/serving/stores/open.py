@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from ...engine.engine import Engine
 from ...errors import StoreError
 from .checkpointer import Checkpointer
@@ -10,8 +12,28 @@ from .header import Header, header_of
 from .store import Store
 
 
+class Membership(NamedTuple):
+    """That a worker is one of a fleet whose workers share a store.
+
+    Attributes
+    ----------
+    name : str
+        The worker's.
+    epoch : int
+        The fleet's, as its supervisor has it from the store.
+    """
+
+    name: str
+    epoch: int
+
+
 def open_checkpointer(
-    engine: Engine, where: str, seconds: float, other: str = "refuse", take_over: bool = False
+    engine: Engine,
+    where: str,
+    seconds: float,
+    other: str = "refuse",
+    take_over: bool = False,
+    member: Membership | None = None,
 ) -> Checkpointer | None:
     """Return a checkpointer of an engine to what ``--store`` names; None for ``memory``.
 
@@ -20,7 +42,7 @@ def open_checkpointer(
     engine : Engine
     seconds : float
         Between two commits.
-    where, other, take_over
+    where, other, take_over, member
         As for :func:`open_store`.
 
     Raises
@@ -31,11 +53,18 @@ def open_checkpointer(
     if where == "memory":
         return None
     tracker = engine.dirty_tracker()
-    store = open_store(where, header_of(engine.model, tracker.record_size), other, take_over)
+    header = header_of(engine.model, tracker.record_size)
+    store = open_store(where, header, other, take_over, member)
     return Checkpointer(tracker, store, seconds, Epochs(store.header, engine.model))
 
 
-def open_store(where: str, header: Header, other: str = "refuse", take_over: bool = False) -> Store:
+def open_store(
+    where: str,
+    header: Header,
+    other: str = "refuse",
+    take_over: bool = False,
+    member: Membership | None = None,
+) -> Store:
     """Open the store that ``--store`` names, or create it.
 
     Parameters
@@ -51,6 +80,8 @@ def open_store(where: str, header: Header, other: str = "refuse", take_over: boo
     take_over : bool
         Whether to take a store in Redis from the worker that owns it. A folder of LMDB is locked
         by the system for as long as its worker lives.
+    member : Membership, optional
+        Of a fleet that owns the store in Redis; then this worker shares it.
 
     Raises
     ------
@@ -64,6 +95,10 @@ def open_store(where: str, header: Header, other: str = "refuse", take_over: boo
 
         return LmdbStore(folder_of(where), header, other)
     if kind in ("redis", "rediss", "unix"):
+        if member is not None:
+            from .redis_member import RedisMemberStore
+
+            return RedisMemberStore(where, header, member.name, member.epoch, other)
         from .redis import RedisStore
 
         return RedisStore(where, header, other, take_over)

@@ -221,6 +221,12 @@ class RedisFleet(RedisStreams):
                 for (name, token), lease in zip(found.items(), lives, strict=True)
             ]
 
+    def arrived(self) -> dict[int, int]:
+        """Return partitions that have moved, and the epochs in which their owners have them all."""
+        with self.failing("read"):
+            found = self.space.writer.hgetall(self.space.arrived)
+            return {int(partition): int(epoch) for partition, epoch in found.items()}
+
     def expel(self, name: str, token: bytes, ended: bool = False) -> bool:
         """End a worker's membership: it commits nothing from now on.
 

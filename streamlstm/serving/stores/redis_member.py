@@ -139,14 +139,16 @@ class RedisMemberStore(RedisStreams, SharedStore):
                 wanted = np.unique(np.concatenate([of_deleted, of_pairs]))
                 wanted = wanted[held[wanted] > 0]
                 args = [*self._known, _LEASE, self._commits, commits, self._seen]
-                args += [
-                    _named(wanted, held),
-                    *_allowed(deleted, of_deleted, pairs, of_pairs, held),
-                ]
+                args.append(_named(wanted, held))
+                args.append(_named(np.array(self._arrived(), np.int64), held))
+                args += _allowed(deleted, of_deleted, pairs, of_pairs, held)
                 space = self.space
-                said, *found = self._committing([*self._keys, space.header, space.order], args)
+                more = [space.header, space.order, space.arrived]
+                said, *found = self._committing([*self._keys, *more], args)
                 if said == b"done":
                     self._commits += commits
+                    self._forget_arrived()
+                    self._note_forgotten(deleted, held[of_deleted] == 0)
                     space.count = int(found[0])
                     return
                 self._examine(said.decode(), *found)
@@ -167,9 +169,7 @@ class RedisMemberStore(RedisStreams, SharedStore):
                 "streams now."
             )
         if said == "refused":
-            partitions = [int(partition) for partition in found]
-            self.refused |= set(partitions)
-            self.held[partitions] = 0
+            self._refuse([int(partition) for partition in found])
         elif said == "commits":
             self._note_commits(int(found))
         elif said == "header":
@@ -190,6 +190,9 @@ class RedisMemberStore(RedisStreams, SharedStore):
     def _follow_header(self, found: bytes) -> None:
         """Go on under the header of another worker, where that is for this one's model, too."""
         header = decode_header(found, self.place)
+        if self.header.now in header.earlier:  # all streams restart, and this worker's with its
+            self._seen = found  # own change of the model
+            return
         if self.header.model not in (header.model, *header.others):
             raise StoreError(
                 f"{self.place}: another worker of the fleet runs the model {header.model[:8]} now, "

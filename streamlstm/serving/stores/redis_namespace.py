@@ -13,6 +13,8 @@ and where the owner is a fleet
 - ``streamlstm:fleet``: a hash of its table, the table's version, the epochs of its partitions
   (uint32[1024], little-endian) and the number of the last commit of each worker,
 - ``streamlstm:members``: a hash of its workers' names and tokens,
+- ``streamlstm:arrived``: a hash of partitions that have moved, and the epochs in which their owners
+  have committed all that came,
 - ``streamlstm:lease:NAME``: that of a worker, for as long as it runs.
 """
 
@@ -118,6 +120,7 @@ class RedisNamespace:
         self.streams, self.order = f"{header}:streams", f"{header}:order"
         self.owner, self.header = f"{header}:owner", header
         self.fleet, self.members = f"{header}:fleet", f"{header}:members"
+        self.arrived = f"{header}:arrived"
         self._url, self._make = url, redis.Redis.from_url
         self.reader, self.writer = self.client(READ_SECONDS), self.client(WRITE_SECONDS)
         self._write = self.writer.register_script(WRITE)

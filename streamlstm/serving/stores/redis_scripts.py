@@ -146,11 +146,12 @@ return {'done', version}
 
 # A worker commits. It must be a member, and have each partition that it writes in the epoch that
 # it names; of those that another worker has by now the names are returned, and nothing is written.
+# With a commit that has all that came of partitions, this is noted for the supervisor.
 COMMIT = (
     _APPLY
     + _OURS
     + """
-local lease, header, order = KEYS[4], KEYS[5], KEYS[6]
+local lease, header, order, arrived = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 if redis.call('HGET', members, ARGV[3]) ~= ARGV[4] then return {'left'} end
 local number = 'commits:' .. ARGV[3]
 local commits = redis.call('HGET', fleet, number) or '0'
@@ -168,7 +169,11 @@ if #refused > 0 then return {'refused', refused} end
 redis.call('SET', lease, ARGV[4], 'PX', ARGV[5])
 if not header_now then redis.call('SET', header, ARGV[8]) end
 if ARGV[7] ~= '0' then redis.call('HINCRBY', fleet, number, ARGV[7]) end
-apply(streams, order, 11, tonumber(ARGV[10]))
+for at = 1, #ARGV[10], 6 do
+    local partition, epoch = struct.unpack('<I2I4', ARGV[10], at)
+    redis.call('HSET', arrived, partition, epoch)
+end
+apply(streams, order, 12, tonumber(ARGV[11]))
 return {'done', redis.call('HLEN', streams) - 1}
 """
 )

@@ -18,6 +18,7 @@ from ...errors import DamagedRecordError, StoreError
 from .adopted import Adopted
 from .epochs import Epochs
 from .outage import Outage
+from .shared_store import SharedStore
 from .store import Store
 
 _LAST_INTEGER = store_key(MAX_INTEGER_ID)
@@ -45,6 +46,8 @@ class StoredStreams:
         Streams that were restored because a message needed them.
     adopted : list of Adopted
         Partitions with streams in other folders, which count only where the store has none.
+    are_own : callable or None
+        Tells of each stream whether it is this worker's, where others share the store.
     incoming : dict of bytes to bytes
         Records that go to the store with the next commit, without having been in memory.
     """
@@ -54,16 +57,18 @@ class StoredStreams:
 
     def __init__(self, tracker: DirtyTracker, store: Store) -> None:
         self._tracker, self._store = tracker, store
+        self._shared = isinstance(store, SharedStore)  # others put streams there
         self._remaining = store.count()  # streams of the store that may not be in memory
         self.outage = Outage("read")
         self.returned = 0
         self.adopted: list[Adopted] = []
+        self.are_own: Callable[[Sequence[StreamId]], list[bool]] | None = None
         self.incoming: dict[bytes, bytes] = {}
 
     @property
     def has_any(self) -> bool:
         """True if streams may be somewhere that are not in memory."""
-        return self._remaining > 0 or bool(self.adopted)
+        return self._shared or self._remaining > 0 or bool(self.adopted)
 
     @property
     def count(self) -> int:
@@ -147,7 +152,7 @@ class StoredStreams:
                 break
             start = page[-1][0]
             records = {k: self._decode(r) for k, r in page if k not in deleted}
-            absent = self._tracker.absent(map(stream_from_key, records))
+            absent = self._own(self._tracker.absent(map(stream_from_key, records)))
             found = [records[store_key(stream)] for stream in absent]
             seqs = self._tracker.seqs_or_zero(absent, found)
             listed += zip(absent, seqs, strict=True)
@@ -182,6 +187,12 @@ class StoredStreams:
             progress(done, total)
         return done
 
+    def _own(self, streams: list[StreamId]) -> list[StreamId]:
+        """Return those of these streams that are this worker's."""
+        if self.are_own is None:
+            return streams
+        return [each for each, own in zip(streams, self.are_own(streams), strict=True) if own]
+
     # --- streams that have not been here ---
 
     def copy(self, adopted: Adopted, reserve: int) -> bool:
@@ -197,7 +208,8 @@ class StoredStreams:
         keys = adopted.next_keys()
         if keys is None:
             return True
-        _, others = self._find([stream_from_key(key) for key in keys])
+        own = self._read(keys := self._absent(_streams(keys)), [])[0]
+        others = adopted.read([key for key in keys if key not in own])
         if others:
             self.take_over(others, reserve)
         adopted.note_copied()
@@ -254,9 +266,18 @@ class StoredStreams:
         """
         if not self.has_any:
             return {}, {}
+        return self._read(self._absent(streams), self.adopted)
+
+    def _absent(self, streams: Iterable[StreamId]) -> list[bytes]:
+        """Return the keys of those of these streams that are neither in memory nor forgotten."""
         absent = self._tracker.absent(streams)
         deleted = set(self.batch.deleted) if self.batch.deleted else ()
-        keys = [key for key in map(store_key, absent) if key not in deleted]
+        return [key for key in map(store_key, absent) if key not in deleted]
+
+    def _read(
+        self, keys: Sequence[bytes], elsewhere: Sequence[Adopted]
+    ) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
+        """Read what the store has, and what is only elsewhere."""
         if not keys:
             return {}, {}
         if self.outage.error is not None and self.outage.retry_in() > 0:
@@ -264,7 +285,7 @@ class StoredStreams:
         try:
             own = self._of_store(keys)
             others: dict[bytes, bytes] = {}
-            for adopted in self.adopted:
+            for adopted in elsewhere:
                 others |= adopted.get([key for key in keys if key not in own])
         except StoreError as error:
             self.outage.record(error)

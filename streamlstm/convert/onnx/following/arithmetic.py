@@ -8,8 +8,8 @@ import numpy as np
 from ....errors import ConvertError
 from ...common.weights import Float64Array
 from ...labels.arithmetic import absolute, add, scale
-from ...labels.attention import by_head, masked, rows_of
 from ...labels.forks import multiply
+from ...labels.scores import LEFT_OUT, mask_scores
 from ...labels.sequences import without_rest
 from ...labels.signal import Labels
 from ..arithmetic import FUNCTIONS
@@ -18,7 +18,6 @@ from ..node import Node
 from .functions import apply_ops, computed, named
 from .live import Following, Live, Value, any_live
 
-_LEFT_OUT = -1e4  # what is added to scores that do not count, or less
 _MORE: dict[str, Callable[..., Any]] = {
     "Equal": np.equal,
     "Not": np.logical_not,
@@ -124,7 +123,7 @@ def with_constant(
 ) -> Labels | None:
     """Return the labels of ``x op constant``; None if no layer computes it."""
     labels = np.broadcast_to(values.labels(x), shape)
-    if op in ("Add", "Sum") and constant.size and constant.min() <= _LEFT_OUT:
+    if op in ("Add", "Sum") and constant.size and constant.min() <= LEFT_OUT:
         return mask_scores(values, labels, np.broadcast_to(constant, shape))
     if op in ("Add", "Sum", "Sub"):
         return scale_by(values, labels, 1.0, -constant if op == "Sub" else constant)
@@ -150,21 +149,3 @@ def scale_by(values: Following, labels: Any, weight: Any, bias: Any) -> Labels:
     if not (np.isfinite(w).all() and np.isfinite(b).all()):
         raise ConvertError(f"{values.where} uses constants that are not finite")
     return scale(values.signals, labels, w, b, values.where)
-
-
-def mask_scores(values: Following, labels: Labels, mask: Float64Array) -> Labels:
-    """Return the labels of attention scores of which a mask leaves out those of later rows."""
-    M, N = mask.shape[-2:]
-    left_out = mask <= _LEFT_OUT
-    later = np.arange(N) > np.arange(N - M, N)[:, None]
-    if np.where(left_out, 0, mask).any() or (left_out != later).any():
-        raise ConvertError(f"{values.where} masks attention in another way than by order")
-
-    def follow(part: Labels) -> Labels:
-        source, positions = values.signals.vectors(part, values.where)
-        made = masked(values, source)
-        if made is None:
-            raise ConvertError(f"{values.where} adds a mask to what are no attention scores")
-        return rows_of(values, made, positions[:, 0] // made.rows)
-
-    return by_head(follow, labels, signals=values.signals)

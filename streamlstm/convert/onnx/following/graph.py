@@ -7,6 +7,7 @@ import numpy as np
 
 from ....errors import ConvertError, ModelError
 from ...labels.calls import embedding
+from ...labels.scores import mask_scores
 from ..constants import compute
 from ..file import to_array
 from ..local_functions import read_function
@@ -143,7 +144,7 @@ class FollowedGraph:
                 shape = np.broadcast_shapes(kept.shape, np.shape(mask))
                 labels = np.broadcast_to(self._following.whole(kept), shape)
                 added = np.broadcast_to(np.where(mask, 0, -np.inf), shape)
-                return [live(arithmetic.mask_scores(self._following, labels, added))]
+                return [live(mask_scores(self._following, labels, added))]
         return moves.move(node, inputs, self._imports)
 
     def _embedded(self, node: Node, inputs: list[Value]) -> Live:

@@ -7,9 +7,9 @@ import numpy as np
 from ....errors import ConvertError
 from ....network.layers import Bidirectional, Conv1D, Pool, Reverse
 from ...common.weights import Float64Array
-from ...labels.attention import by_head, rows_of, shares_of
 from ...labels.calls import linear
 from ...labels.over_rows import are_rows, convolved, pooled, reduced, softmax_over_rows
+from ...labels.scores import heads_over_rows, shares_by_head, softmax_by_head
 from ...labels.sequences import whole_sequence
 from ...labels.signal import CONSTANT, Labels
 from ..node import Node
@@ -149,40 +149,13 @@ def softmax_node(values: Following, node: Node, inputs: list[Value]) -> list[Val
     if name == "softmax" and labels.ndim <= 3 and are_rows(values, labels, axis):
         return [live(softmax_over_rows(values, labels, axis))]
     moved = np.moveaxis(labels, axis, -1)
-    if name == "softmax" and labels.ndim > 3 and _heads_over_rows(values, moved):
-        found = by_head(
-            lambda part: softmax_over_rows(values, part, 2), moved, signals=values.signals
-        )
-        return [live(np.moveaxis(found, -1, axis))]
+    if name == "softmax" and labels.ndim > 3 and heads_over_rows(values, moved):
+        return [live(np.moveaxis(softmax_by_head(values, moved), -1, axis))]
     if name == "softmax" and moved.ndim > 2:
-        shares = _shares(values, moved)
+        shares = shares_by_head(values, moved)
         if shares is not None:
             return [live(np.moveaxis(shares, -1, axis))]
     return [live(np.moveaxis(softmax(values, name, moved), -1, axis))]
-
-
-def _heads_over_rows(values: Following, labels: Labels) -> bool:
-    """Return whether each head of labels[..., M, T] has its rows along the last axis."""
-    heads = labels.reshape(-1, *labels.shape[-2:])
-    return all(are_rows(values, heads[n : n + 1], 2) for n in range(len(heads)))
-
-
-def _shares(values: Following, labels: Labels) -> Labels | None:
-    """Return the labels of the softmax of attention scores; None for others."""
-    first = values.signals[int(values.signals.locate(labels).signal.flat[0])]
-    while first.source is not None and not first.hidden and first.layer and first.layer.steps:
-        first = first.source
-    if first not in values.scores:
-        return None
-
-    def follow(part: Labels) -> Labels:
-        source, positions = values.signals.vectors(part, values.where)
-        made = shares_of(values, source)
-        if made is None:
-            raise ConvertError(f"{values.where} takes a softmax of a part of attention scores")
-        return rows_of(values, made, positions[:, 0] // made.rows)
-
-    return by_head(follow, labels, signals=values.signals)
 
 
 def recurrent(values: Following, node: Node, inputs: list[Value]) -> list[Value]:

@@ -19,6 +19,8 @@ RESTORE = (
     "store instead, move the folder away"
 )
 
+OF_A_FLEET = "table.json"  # the table of a fleet, in the folder of its workers' folders
+
 _PARTIAL = ".streamlstm-"  # beginning of the name of a folder for a data file that is being written
 
 
@@ -73,6 +75,11 @@ class Folder:
             rmtree(left, ignore_errors=True)
 
     def _lock(self) -> int:
+        if (self.path / OF_A_FLEET).exists():
+            raise StoreError(
+                f"{self._place}: is the folder of a fleet, whose workers have stores there; "
+                f"start the fleet: streamlstm fleet MODEL --workers 1 --store {self._place}"
+            )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)

@@ -1,0 +1,16 @@
+"""Does a fleet lose, mix up or double anything? Random trouble under load, then verification.
+
+    python -m benchmarks.fleet_torture [--rounds 200] [--streams 2000] [--store lmdb|redis]
+        [--seed N] [--json [FILE]]
+
+As benchmarks.torture, with a fleet in place of the worker. Each round kills a worker, the
+supervisor or a publisher with SIGKILL, stops a worker for a while, moves partitions, changes the
+number of workers, or changes the model of all of them and perhaps kills one meanwhile; or does all
+of it at once.
+"""
+
+from .live.fleet_chaos import FleetChaosRun
+from .torture import main
+
+if __name__ == "__main__":
+    main("fleet_torture", __doc__, FleetChaosRun)

@@ -1,0 +1,279 @@
+"""A model of a supervisor with its workers, on top of the coordinator that is shipped."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from streamlstm import wire
+from streamlstm.errors import BadValueError
+from streamlstm.fleet.actions import Action, Publish, Remove, Spawn, Stop, Tell, Wait
+from streamlstm.fleet.coordinator import Coordinator
+from streamlstm.fleet.members import Stores
+from streamlstm.fleet.record import Record
+
+from .clock import Clock, Link
+from .worker import HERE, NEW, Folder, State, Stream, Worker
+
+START = 0.5  # seconds that a process takes at most until it serves
+NOTICED = 0.01  # until its end is noticed
+COMMIT = 0.05  # between two commits
+SOON = 0.001  # until a worker goes on with what is under way
+NETWORK = 0.002  # that a message takes at most
+
+
+def when(holds: Callable[[], bool], call: Callable[[], object]) -> Callable[[], None]:
+    """Return a function that calls another one if something holds by then."""
+
+    def called() -> None:
+        if holds():
+            call()
+
+    return called
+
+
+class FaultError(AssertionError):
+    """Something was lost, mixed up or applied twice, or two workers had it."""
+
+
+class Fleet:
+    """A supervisor, its workers and their folders.
+
+    Parameters
+    ----------
+    clock : Clock
+    chance : Random
+    partitions : int
+        Fewer than a real fleet has, so that much happens to each.
+    confirm : callable
+        Gets the streams and numbers that are committed for certain.
+    kind : type
+        Of the workers.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        chance: random.Random,
+        partitions: int,
+        confirm: Callable[[Stream, int], object],
+        kind: type[Worker] = Worker,
+    ) -> None:
+        self._kind = kind
+        self.clock, self.chance, self._confirm = clock, chance, confirm
+        table = wire.FleetTable(
+            0,
+            (),
+            np.full(partitions, wire.NOBODY, np.uint16),
+            np.zeros(partitions, np.uint32),
+        )
+        self._stored = Record.new()._replace(table=table)
+        self.disk: dict[str, Folder] = {}
+        self.workers: dict[str, Worker] = {}
+        self._down: dict[str, Link] = {}
+        self._up: dict[str, Link] = {}
+        self._pids: dict[str, int] = {}
+        self._served: dict[str, float] = {}
+        self._started = 0
+        self._killed: set[int] = set()
+        self.told = 0  # messages between the supervisor and workers
+        self.published = 0
+        self.coordinator = self._resume()
+
+    # --- the supervisor ---
+
+    def _resume(self) -> Coordinator:
+        coordinator = Coordinator(Stores.OWN)
+        record = self._stored
+        names = [worker.name for worker in record.table.workers]
+        folders = {name: self.disk.get(record.folder(name), Folder()) for name in names}
+        coordinator.resume(record, {name: dict(each.arrived) for name, each in folders.items()})
+        return coordinator
+
+    def ask(self, question: str, *fields: Any) -> None:
+        """Do what a person asks for, as far as the coordinator does not refuse it."""
+        with suppress(BadValueError):
+            self._do(getattr(self.coordinator, question)(*fields))
+
+    def _do(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            match action:
+                case Publish(record):
+                    self._stored = record
+                    self.published += 1
+                    for worker in record.table.workers:
+                        self._tell(worker.name, "table", (record.table,))
+                case Tell(worker, name, fields):
+                    self._tell(worker, name, fields)
+                case Spawn(worker, folder):
+                    self._spawn(worker, folder)
+                case Stop(worker):
+                    self._signal(worker)
+                case Wait(worker, seconds):
+                    self._wait(worker, seconds)
+                case Remove(folder):
+                    self.disk.pop(folder, None)
+
+    def _wait(self, name: str, seconds: float) -> None:
+        coordinator = self.coordinator
+        waited = when(
+            lambda: coordinator is self.coordinator, lambda: self._do(coordinator.waited(name))
+        )
+        self.clock.after(seconds, waited)
+
+    def _tell(self, name: str, what: str, fields: Any) -> None:
+        if name not in self._pids:
+            return
+        pid = self._pids[name]
+        self.told += 1
+        self._down[name].send(
+            when(lambda: self._is_alive(name, pid), lambda: self.workers[name].told(what, fields))
+        )
+
+    # --- processes ---
+
+    def _spawn(self, name: str, folder: str) -> None:
+        assert name not in self._pids, f"{name} is started twice"
+        self._started += 1
+        pid = self._pids[name] = self._started
+        self._down[name] = Link(self.clock, self.chance, NETWORK)
+        self._up[name] = Link(self.clock, self.chance, NETWORK)
+        at = self.disk.setdefault(folder, Folder())
+        begin = when(
+            lambda: pid not in self._killed and self._pids.get(name) == pid,
+            lambda: self._begin(name, pid, at),
+        )
+        self.clock.after(self.chance.random() * START, begin)
+
+    def _begin(self, name: str, pid: int, folder: Folder) -> None:
+        where = wire.FleetWorker(name, f"tcp://{name}.{pid}", "", "")
+        coordinator, up = self.coordinator, self._up[name]
+
+        def said(what: str, fields: Any) -> None:
+            self.told += 1
+            up.send(
+                when(
+                    lambda: coordinator is self.coordinator,
+                    lambda: self._do(coordinator.said(wire.Control(what, fields))),
+                )
+            )
+
+        def later(call: Callable[[], object], most: float = SOON) -> None:
+            alive = when(lambda: self._is_alive(name, pid), call)
+            self.clock.after(self.chance.random() * most, alive)
+
+        self.workers[name] = worker = self._kind(
+            name, self.disk, folder, said, later, self._confirm
+        )
+        up.send(
+            when(
+                lambda: self._pids.get(name) == pid and coordinator is self.coordinator,
+                lambda: self._serves(where, pid),
+            )
+        )
+        self._commit_later(worker, pid)
+
+    def _serves(self, where: wire.FleetWorker, pid: int) -> None:
+        self._served[where.name] = self.clock.now
+        self._do(self.coordinator.serves(where, pid))
+
+    def _commit_later(self, worker: Worker, pid: int) -> None:
+        def commit() -> None:
+            if self._is_alive(worker.name, pid):
+                worker.commit()
+                self._commit_later(worker, pid)
+
+        self.clock.after(self.chance.random() * COMMIT, commit)
+
+    def _is_alive(self, name: str, pid: int) -> bool:
+        return self._pids.get(name) == pid and name in self.workers
+
+    def _signal(self, name: str) -> None:
+        """Ask a process to end."""
+        pid = self._pids.get(name)
+
+        def end() -> None:
+            if pid is not None and self._is_alive(name, pid):
+                self.workers[name].end()
+                self.kill(name)
+
+        self.clock.after(self.chance.random() * COMMIT, end)
+
+    def kill(self, name: str) -> None:
+        """End a process at once; what it had in memory is lost, and perhaps what it said last."""
+        pid = self._pids.get(name)
+        self.workers.pop(name, None)
+        if pid is None:
+            return
+        self._killed.add(pid)
+        if self.chance.random() < 0.5:
+            self._up[name].cut()
+        coordinator = self.coordinator
+        ended = when(lambda: coordinator is self.coordinator, lambda: self._ended(name, pid))
+        self.clock.after(self.chance.random() * NOTICED, ended)
+
+    def _ended(self, name: str, pid: int) -> None:
+        if self._pids.get(name) != pid:
+            return
+        del self._pids[name]
+        self._down[name].cut()
+        since = self._served.pop(name, None)
+        lived = 0.0 if since is None else self.clock.now - since
+        folder = self.disk.get(self.coordinator.owned.record.folder(name), Folder())
+        self._do(self.coordinator.died(name, lived, dict(folder.arrived)))
+
+    def restart(self, workers: int) -> None:
+        """End the supervisor; its workers commit, or do not; then start another one."""
+        for name in list(self._pids):
+            if name in self.workers and self.chance.random() < 0.5:
+                self.workers[name].end()
+            self.workers.pop(name, None)
+            self._up[name].cut()
+            self._down[name].cut()
+        self._pids.clear()
+        self._served.clear()
+        self.coordinator = self._resume()
+        self._do(self.coordinator.scale(workers))
+
+    # --- what clients see ---
+
+    def owner(self, partition: int) -> str | None:
+        """Return who has a partition, by the table."""
+        owner = self.coordinator.table.owner(partition)
+        return None if owner is None else owner.name
+
+    def step(self, name: str, stream: Stream, seq: int) -> tuple[str, int]:
+        """Give a worker an observation; return its answer.
+
+        Raises
+        ------
+        FaultError
+            If the state of the stream is not what it has to be.
+        """
+        worker = self.workers[name]
+        if worker.states.get(stream[0]) != HERE:
+            return "elsewhere", 0
+        others = [w for w in self.workers.values() if w is not worker]
+        if any(other.states.get(stream[0]) == HERE for other in others):
+            raise FaultError(f"two workers have partition {stream[0]}")
+        before = worker.find(stream)
+        if before != expected(before.seq):
+            raise FaultError(f"stream {stream}: its state after {before.seq} is another's")
+        if seq == before.seq + 1:
+            worker.step(stream)
+            return "done", seq
+        return "last", before.seq
+
+
+_CHAIN: list[State] = [NEW]
+
+
+def expected(seq: int) -> State:
+    """Return the state that a stream must have after its observation ``seq``."""
+    while len(_CHAIN) <= seq:
+        _CHAIN.append(_CHAIN[-1].next())
+    return _CHAIN[seq]

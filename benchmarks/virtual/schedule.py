@@ -1,0 +1,148 @@
+"""A random schedule: what people do and what dies, while a publisher goes on."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from functools import partial
+
+from .clock import Clock
+from .fleet import NETWORK, FaultError, Fleet
+from .worker import Stream
+
+PARTITIONS, STREAMS = 8, 2  # streams of a partition
+INTERVAL = 0.06  # seconds between two observations of a stream, at most
+EVENTS = 16  # of a schedule
+GAP = 0.4  # seconds between two events, at most; half of them follow at once
+MOST_WORKERS = 4
+PATIENCE = 200.0  # virtual seconds in which all must be well again
+ROUNDS = 4  # observations of each stream after the last event
+
+
+@dataclass
+class Outcome:
+    """What a schedule was like."""
+
+    events: int
+    told: int
+    observations: int
+
+
+class Publisher:
+    """Sends numbered observations of all streams, and again what a worker that died had lost."""
+
+    def __init__(self, clock: Clock, chance: random.Random) -> None:
+        self.clock, self.chance = clock, chance
+        self.fleet: Fleet | None = None
+        streams = [(p, n) for p in range(PARTITIONS) for n in range(STREAMS)]
+        self.next = dict.fromkeys(streams, 1)
+        self.committed = dict.fromkeys(streams, 0)
+        self.applied = 0
+
+    def start(self, fleet: Fleet) -> None:
+        """Begin with all streams."""
+        self.fleet = fleet
+        for stream in self.next:
+            self.clock.after(self.chance.random() * 0.05, partial(self.send, stream))
+
+    def send(self, stream: Stream) -> None:
+        """Send the next observation of a stream to its owner, as it is known now."""
+        assert self.fleet is not None
+        name = self.fleet.owner(stream[0])
+        self.clock.after(self.chance.random() * NETWORK, lambda: self._arrive(name, stream))
+
+    def _arrive(self, name: str | None, stream: Stream) -> None:
+        assert self.fleet is not None
+        wait = INTERVAL * self.chance.random()
+        if name in self.fleet.workers:
+            answer, seq = self.fleet.step(name, stream, self.next[stream])
+            if answer == "done":
+                self.applied += 1
+                self.next[stream] = seq + 1
+            elif answer == "last":
+                if seq < self.committed[stream]:
+                    said = (
+                        f"stream {stream} is at {seq}, and {self.committed[stream]} was committed"
+                    )
+                    raise FaultError(said)
+                self.next[stream] = seq + 1
+        self.clock.after(wait, lambda: self.send(stream))
+
+    def confirm(self, stream: Stream, seq: int) -> None:
+        """Note that an observation is committed: it is not sent again."""
+        self.committed[stream] = max(self.committed[stream], seq)
+
+
+def run(seed: int) -> Outcome:
+    """Run the schedule of a seed.
+
+    Raises
+    ------
+    FaultError
+        If anything is wrong; the message begins with the seed.
+    """
+    try:
+        return _run(random.Random(seed))
+    except AssertionError as fault:
+        raise FaultError(f"seed {seed}: {fault}") from fault
+    except (LookupError, StopIteration, TypeError, ValueError) as error:
+        raise FaultError(f"seed {seed}: {error!r}") from error
+
+
+def _run(chance: random.Random) -> Outcome:
+    clock = Clock()
+    publisher = Publisher(clock, chance)
+    fleet = Fleet(clock, chance, PARTITIONS, publisher.confirm)
+    size = chance.randrange(1, MOST_WORKERS + 1)
+    fleet.ask("scale", size)
+    publisher.start(fleet)
+    for _ in range(EVENTS):
+        clock.run(clock.now + GAP * chance.random() ** chance.choice((2, 8)))
+        names = sorted(fleet.coordinator.members)
+        match chance.choices(("kill", "scale", "move", "drain", "restart"), (8, 3, 4, 2, 1))[0]:
+            case "kill":
+                fleet.kill(chance.choice(names))
+            case "scale":
+                size = chance.randrange(1, MOST_WORKERS + 1)
+                fleet.ask("scale", size)
+            case "move":
+                fleet.ask("move", chance.randrange(PARTITIONS), chance.choice(names))
+            case "drain":
+                fleet.ask("drain", chance.choice(names))
+            case "restart":
+                fleet.restart(size)
+    _settle(clock, fleet, publisher)
+    return Outcome(clock.called, fleet.told, publisher.applied)
+
+
+def _settle(clock: Clock, fleet: Fleet, publisher: Publisher) -> None:
+    """Let all become well again, and check that it is."""
+    goal = {stream: seq + ROUNDS for stream, seq in publisher.next.items()}
+    end = clock.now + PATIENCE
+    while clock.now < end:
+        clock.run(clock.now + 0.1)
+        done = all(publisher.next[stream] > seq for stream, seq in goal.items())
+        if done and not _unfinished(fleet):
+            return
+    behind = [stream for stream, seq in goal.items() if publisher.next[stream] <= seq]
+    raise FaultError(f"never well again: {_unfinished(fleet)}; {len(behind)} streams stand still")
+
+
+def _unfinished(fleet: Fleet) -> str:
+    """Say what is left over; nothing if all is well."""
+    coordinator = fleet.coordinator
+    owned = coordinator.owned
+    table = owned.table
+    if owned.sources or owned.moving or len(coordinator.moves):
+        return f"moves {len(coordinator.moves)}, moving {owned.moving}, sources {owned.sources}"
+    used = {owned.record.folder(name) for name in coordinator.members}
+    left = [name for name, folder in fleet.disk.items() if name not in used and folder.streams]
+    if left:
+        return f"streams are left in {sorted(left)}"
+    for worker in fleet.workers.values():
+        folder = fleet.disk[owned.record.folder(worker.name)]
+        for stream in set(worker.memory) | set(folder.streams):
+            owner = table.owner(stream[0])
+            if owner is None or owner.name != worker.name:
+                return f"{worker.name} has {stream}, which is another's"
+    return ""

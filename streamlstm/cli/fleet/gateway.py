@@ -1,0 +1,77 @@
+"""``streamlstm fleet gateway``: the process of a gateway, which the fleet starts."""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option
+
+
+def gateway(
+    control: Annotated[str, Option()],
+    router: Annotated[str, Option()],
+    pull: Annotated[str, Option()],
+    xpub: Annotated[str, Option()],
+    insecure: Annotated[bool, Option("--insecure")] = False,
+    key: Annotated[Path | None, Option()] = None,
+    allow: Annotated[Path | None, Option()] = None,
+    max_message_bytes: Annotated[int, Option()] = 1_048_576,
+    max_connections: Annotated[int | None, Option()] = None,
+    max_rate: Annotated[float | None, Option()] = None,
+    spin: Annotated[float, Option()] = 0,
+    fleet_parent: Annotated[int | None, Option()] = None,
+) -> None:
+    """Serve the clients of a fleet at one address."""
+    import gc
+    import logging
+    import sys
+
+    from streamlstm.fleet.gateway import serve_gateway
+    from streamlstm.serving.access.curve_server import CurveServer
+    from streamlstm.serving.connections import allow_descriptors
+    from streamlstm.serving.parent import end_with
+
+    if fleet_parent is not None:
+        end_with(fleet_parent)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    allow_descriptors(max_connections)
+    curve = None if key is None or allow is None else CurveServer(key, allow)
+    sys.setswitchinterval(0.0005)
+    gc.freeze()
+    serve_gateway(
+        control,
+        {"router": router, "pull": pull, "xpub": xpub},
+        insecure=insecure,
+        curve=curve,
+        max_message_bytes=max_message_bytes,
+        max_connections=max_connections,
+        max_rate=max_rate,
+        spin=spin * 1e-6,
+    )
+
+
+_SHARED = ("--key", "--allow", "--max-message-bytes", "--max-connections", "--max-rate", "--spin")
+
+
+def gateway_options(arguments: list[str]) -> list[str]:
+    """Return those of the options of ``streamlstm serve`` that a gateway has, too."""
+    found = [argument for argument in arguments if argument == "--insecure"]
+    for n, argument in enumerate(arguments):
+        if argument in _SHARED:
+            found += arguments[n : n + 2]
+        elif argument.partition("=")[0] in _SHARED:
+            found.append(argument)
+    return found
+
+
+def check_gateway(router: str, insecure: bool, has_key: bool) -> None:
+    """Check where a gateway is to be bound, before anything starts.
+
+    Raises
+    ------
+    EndpointError
+    """
+    from streamlstm.fleet.gateway import gateway_endpoints
+    from streamlstm.serving.endpoints import check_endpoint
+
+    for endpoint in gateway_endpoints(router).values():
+        check_endpoint("gateway", endpoint, insecure, has_key)

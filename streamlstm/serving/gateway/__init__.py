@@ -1,0 +1,1 @@
+"""A gateway: one address for a fleet, for clients that know of a single worker only."""

@@ -1,0 +1,72 @@
+"""Requests that all workers of a fleet answer together."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ... import wire
+from .joined import join_info, join_listed
+from .replies import PAUSE, error_of, in_doubt
+from .tasks import Message, Replies, Task
+from .workers import Workers
+
+
+def _all(workers: Workers, frame: bytes) -> list[Message]:
+    return [Message(number, frame) for number in workers.numbers]
+
+
+def barrier(workers: Workers, request: wire.Barrier, received: int) -> Task:
+    """Let every worker commit what it has applied.
+
+    Where one is gone, what it had applied may be lost: then nothing counts as received.
+    """
+    replies: Replies = yield _all(workers, wire.encode(request._replace(sent=0)))
+    for reply in replies:
+        if reply is None:
+            received = 0
+        elif error_of(reply) is not None:
+            return reply
+    return wire.encode(wire.Done(wire.Kind.BARRIER, None, [request.token, received]))
+
+
+def info(workers: Workers, frame: bytes, about: dict[str, Any]) -> Task:
+    """Return what all workers say, with what the gateway says of itself."""
+    replies = yield _all(workers, frame)
+    values = [
+        answer.value
+        for reply in replies
+        if reply is not None and isinstance(answer := wire.decode_reply(reply), wire.Done)
+    ]
+    if not values:
+        yield PAUSE
+        return (yield from info(workers, frame, about))
+    joined = join_info(values) | about | {"pid": os.getpid()}
+    return wire.encode(wire.Done(wire.Kind.INFO, None, joined))
+
+
+def list_streams(workers: Workers, request: wire.List, frame: bytes) -> Task:
+    """Return the first streams of all that the workers have."""
+    replies = yield _all(workers, frame)
+    values = []
+    for reply in replies:
+        if reply is None:  # its streams are on their way to others
+            yield PAUSE
+            return (yield from list_streams(workers, request, frame))
+        if error_of(reply) is not None:
+            return reply
+        answer = wire.decode_reply(reply)
+        assert isinstance(answer, wire.Done)
+        values.append(answer.value)
+    count = min(request.limit, wire.MAX_LISTED)
+    return wire.encode(wire.Done(wire.Kind.LIST, None, join_listed(values, count)))
+
+
+def reload(workers: Workers, frame: bytes) -> Task:
+    """Reload one worker after the other; the first that refuses ends it."""
+    reply: bytes | None = None
+    for number in workers.numbers:
+        (reply,) = yield [Message(number, frame)]
+        if reply is not None and error_of(reply) is not None:
+            return reply
+    return reply if reply is not None else in_doubt(None, None)

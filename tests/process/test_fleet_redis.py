@@ -1,0 +1,200 @@
+"""A fleet whose workers share a Redis: leases, fencing, and a Redis that goes and comes back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from streamlstm import Engine, Model, wire
+from streamlstm.engine.partitions import partitions_of
+from streamlstm.errors import StoreError
+from streamlstm.fleet.table_redis import TableRedis
+
+from ..redis_server import Redis, needs_redis
+from .conftest import MODEL
+from .fleet_process import FleetProcess, PlainSockets
+
+pytestmark = needs_redis
+STREAMS: list[int | str] = [*range(40), *(f"pump-{n}" for n in range(40))]
+PARTITIONS = partitions_of(STREAMS)
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    with Redis(tmp_path_factory.mktemp("redis")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def fleet(redis: Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetProcess]:
+    folder = tmp_path_factory.mktemp("fleet")
+    MODEL.save(folder / "model.safetensors")
+    fleet = FleetProcess(folder / "model.safetensors", folder, "--store", redis.url)
+    yield fleet
+    assert fleet.stop() == 0
+
+
+class Source:
+    """Numbered observations of all streams, sent again from where a worker lost them."""
+
+    def __init__(self, fleet: FleetProcess) -> None:
+        self._fleet, self._sent = fleet, 0
+        self.reference = Engine(Model.load(fleet.endpoints.parent / "model.safetensors"))
+        self._random = np.random.default_rng(5)
+        self._rows: list[NDArray[np.float32]] = []
+        self.connect()
+
+    def connect(self) -> None:
+        """Ask a worker that answers for the table."""
+        self.sockets = PlainSockets(next(iter(self.serving().values())))
+
+    def serving(self) -> dict[str, str]:
+        """Return the routers of the workers that have partitions, by name."""
+        workers = self._fleet.workers().values()
+        return {each["name"]: each["router"] for each in workers if each["partitions"]}
+
+    def send(self, rounds: int = 1) -> None:
+        """Step every stream so often, after what a worker has lost of it."""
+        for _ in range(rounds):
+            self._rows.append(self._random.normal(size=(len(STREAMS), 2)).astype(np.float32))
+            for stream, x in zip(STREAMS, self._rows[-1], strict=True):
+                self.reference.step(stream, x, seq=len(self._rows))
+        for n, stream in enumerate(STREAMS):
+            last = self.sockets.ask(stream, wire.Last([stream]))
+            assert isinstance(last, wire.Done), last
+            for seq in range(last.value[0] + 1, len(self._rows) + 1):
+                self.sockets.step(stream, seq, self._rows[seq - 1][n].tolist())
+
+    def check(self) -> None:
+        """Compare all states with the reference."""
+        for stream in STREAMS:
+            state = self.sockets.ask(stream, wire.Export(stream))
+            assert isinstance(state, wire.Done)
+            assert state.value == self.reference.export_stream(stream)
+
+    def close(self) -> None:
+        self.sockets.close()
+
+
+@pytest.fixture(scope="module")
+def source(fleet: FleetProcess) -> Iterator[Source]:
+    source = Source(fleet)
+    yield source
+    source.close()
+
+
+def wait_until(done: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_streams_move_and_are_in_the_store_once(
+    fleet: FleetProcess, source: Source, redis: Redis
+) -> None:
+    source.send(3)
+    fleet.ask("scale", 3)
+    wait_until(lambda: len(source.serving()) == 3 and not fleet.ask("status")["moving"])
+    source.send(3)
+    source.check()
+    with redis.client() as server:
+        wait_until(lambda: server.hlen("streamlstm:streams") == len(STREAMS) + 1)
+
+
+def test_what_is_forgotten_stays_so_when_it_moves(fleet: FleetProcess, source: Source) -> None:
+    """With what was not committed yet: the store still has a stream that was forgotten."""
+    ask = source.sockets.ask
+    streams = [f"lost-{n}" for n in range(20)]
+    for stream in streams:
+        ask(stream, wire.Step(stream, 1, np.ones(2, np.float32).tobytes()))
+    time.sleep(0.3)  # so that they are committed; were they not, the test would still pass
+    for stream in streams:
+        partition = int(partitions_of([stream])[0])
+        here = source.sockets.routers[partition]
+        name = next(name for name, router in source.serving().items() if router != here)
+        assert isinstance(ask(stream, wire.Forget(stream)), wire.Done)
+        fleet.ask("move", partition, name)
+        reply = ask(stream, wire.Last([stream]))
+        while source.sockets.routers[partition] == here:
+            reply = ask(stream, wire.Last([stream]))
+        assert isinstance(reply, wire.Done)
+        assert reply.value == [0]
+
+
+def test_a_second_fleet_is_refused(fleet: FleetProcess, redis: Redis) -> None:
+    with pytest.raises(StoreError, match=f"in use by a fleet, process {fleet.process.pid} on"):
+        TableRedis(redis.url)
+
+
+def test_a_killed_worker_s_streams_are_looked_up_by_the_others(
+    fleet: FleetProcess, source: Source
+) -> None:
+    name = next(iter(source.serving()))
+    before = fleet.workers()[name]["pid"]
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: fleet.workers()[name]["pid"] not in (0, before))
+    source.close()
+    source.connect()
+    source.send()
+    source.check()
+
+
+def test_a_worker_that_was_stopped_commits_nothing_and_joins_again(
+    fleet: FleetProcess, source: Source, redis: Redis
+) -> None:
+    wait_until(lambda: len(source.serving()) == 3 and not fleet.ask("status")["moving"])
+    name = next(iter(source.serving()))
+    pid = fleet.workers()[name]["pid"]
+    source.send()  # and what is not committed of it is lost with the worker
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_until(lambda: name not in source.serving())
+        source.close()
+        source.connect()
+        source.send(2)
+        with redis.client() as server:
+            before = server.hgetall("streamlstm:streams")
+            wait_until(lambda: server.hgetall("streamlstm:streams") != before)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: fleet.workers()[name]["pid"] not in (0, pid))
+    wait_until(lambda: name in source.serving())
+    assert any(
+        line.startswith(f"{name}: ") and "others have its streams now" in line
+        for line in fleet.lines
+    )
+    source.send()
+    source.check()
+
+
+def test_redis_goes_and_comes_back(fleet: FleetProcess, source: Source, redis: Redis) -> None:
+    wait_until(lambda: not fleet.ask("status")["moving"])
+    before = {name: each["pid"] for name, each in fleet.workers().items()}
+    redis.kill()
+    wait_until(lambda: sum("answers busy until" in line for line in fleet.lines) >= len(before))
+    reply = source.sockets._send(source.sockets.routers[PARTITIONS[0]], wire.Last([STREAMS[0]]))
+    assert isinstance(reply, wire.Error)
+    assert (reply.code, reply.message[:34]) == ("busy", "this worker cannot reach the store")
+    redis.start()
+    source.send()
+    source.check()
+    assert {name: each["pid"] for name, each in fleet.workers().items()} == before
+
+
+def test_a_redis_that_has_lost_all_gets_it_again(
+    fleet: FleetProcess, source: Source, redis: Redis
+) -> None:
+    source.send()
+    with redis.client() as server:
+        wait_until(lambda: not fleet.ask("status")["moving"])
+        server.flushall()
+        wait_until(lambda: server.hlen("streamlstm:streams") == len(STREAMS) + 1)
+    source.send()
+    source.check()

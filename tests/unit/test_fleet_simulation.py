@@ -1,0 +1,53 @@
+"""Random schedules of a fleet in virtual time, with the coordinator that is shipped."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from benchmarks.virtual.fleet import FaultError
+from benchmarks.virtual.schedule import run
+from benchmarks.virtual.worker import Worker
+from streamlstm.fleet.moves import Moves
+from streamlstm.fleet.ownership import Ownership
+
+from ..exhaustive import exhaustive, short
+
+
+@pytest.mark.parametrize("seeds", [short(range(40)), exhaustive(range(200))], ids=["few", "many"])
+def test_nothing_is_lost_doubled_or_left_over(seeds: range) -> None:
+    for seed in seeds:
+        run(seed)
+
+
+def test_the_same_seed_is_the_same_schedule() -> None:
+    assert run(7) == run(7)
+
+
+def confirm_what_may_be_lost(worker: Any) -> None:
+    for _, stream, seq in worker._unconfirmed:
+        worker.confirm(stream, seq)
+    worker._unconfirmed = []
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "fault", "seeds"),
+    [
+        pytest.param(Ownership, "are_at", lambda *_: True, range(60), id="arrived too early"),
+        pytest.param(Ownership, "are_at", lambda *_: False, range(120), id="never arrived"),
+        pytest.param(Moves, "to_purge", lambda *_: [], range(100, 280), id="nothing is purged"),
+        pytest.param(Moves, "barred", lambda _: {}, range(40), id="deleted while it comes"),
+        pytest.param(
+            Worker, "_confirm", confirm_what_may_be_lost, range(150, 200), id="confirmed too early"
+        ),
+    ],
+)
+def test_a_fault_is_found(
+    where: type, name: str, fault: Callable[..., object], seeds: range, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(where, name, fault)
+    with pytest.raises(FaultError, match="seed"):
+        deque(map(run, seeds), maxlen=0)
