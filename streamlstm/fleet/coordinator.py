@@ -351,9 +351,9 @@ class Coordinator:
         A worker that ends when it was asked to has answered all that it has applied. So clients
         whose connection to it ends know that it applied nothing more, if nobody lists it any more.
         """
-        found = [each for each in self.members.values() if not (each.leaves and each.ends)]
-        places = {each.name: each.where for each in found if each.where is not None}
-        self.owned.list_workers(places, [each.name for each in found])
+        there = {each.name: each.where for each in self.members.values() if each.where is not None}
+        ending = {each.name for each in self.members.values() if each.leaves and each.ends}
+        self.owned.list_workers(there, self.members, ending)
 
     def _member(self, name: str) -> Member:
         if name not in self.members:

@@ -37,9 +37,9 @@ def confirm_what_may_be_lost(worker: Any) -> None:
     ("where", "name", "fault", "seeds"),
     [
         pytest.param(Ownership, "are_at", lambda *_: True, range(60), id="arrived too early"),
-        pytest.param(Ownership, "are_at", lambda *_: False, range(120), id="never arrived"),
+        pytest.param(Ownership, "are_at", lambda *_: False, range(480, 500), id="never arrived"),
         pytest.param(Moves, "to_purge", lambda *_: [], range(100, 280), id="nothing is purged"),
-        pytest.param(Moves, "barred", lambda _: {}, range(40), id="deleted while it comes"),
+        pytest.param(Moves, "barred", lambda _: {}, range(140, 160), id="deleted while it comes"),
         pytest.param(
             Worker, "_confirm", confirm_what_may_be_lost, range(150, 200), id="confirmed too early"
         ),
