@@ -9,7 +9,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -53,49 +53,24 @@ def ids(name: str) -> list[int | str]:
     return [*range(first, first + 30), *(f"{name}-{n}" for n in range(30))]
 
 
-@contextmanager
-def moving(fleet: FleetProcess, *changes: tuple[str, object]) -> Iterator[Callable[[], bool]]:
-    """Change the fleet meanwhile, so that streams move; tell whether it is over."""
-    over = threading.Event()
-    wait_ = threading.Event()
-
-    def settled() -> None:
-        while (status := fleet.ask("status"))["moving"] or any(
-            each["leaves"] or not each["router"] for each in status["workers"]
-        ):
-            wait_.wait(0.02)
-
-    def change() -> None:
-        try:
-            for name, value in changes:
-                fleet.ask(name, value)
-                settled()
-        finally:
-            over.set()
-
-    thread = threading.Thread(target=change)
-    thread.start()
-    try:
-        yield over.is_set
-    finally:
-        thread.join()
+def settle(fleet: FleetProcess) -> None:
+    """Wait until nothing moves, starts or leaves."""
+    pause = threading.Event()
+    while not fleet.ask("status")["settled"]:
+        pause.wait(0.05)
 
 
-def test_submitted_requests_are_applied_in_order_while_their_streams_move(
-    fleet: FleetProcess,
-) -> None:
+def submit(fleet: FleetProcess, is_over: Callable[[], bool]) -> None:
+    """Submit observations without numbers: only the order of the calls counts."""
     engine, streams = reference(fleet), ids("submit")
     chance = np.random.default_rng(1)
     futures: list[tuple[list[int | str], np.ndarray, Future[np.ndarray]]] = []
-    with (
-        Client(endpoints=fleet.endpoints, timeout=TIMEOUT) as client,
-        moving(fleet, ("scale", 3), ("drain", "w0")) as is_over,
-    ):
+    with Client(endpoints=fleet.endpoints, timeout=TIMEOUT) as client:
         round_ = 0
         while not is_over() or round_ < 20:
             round_ += 1
             rows = chance.normal(size=(len(streams), 2)).astype(np.float32)
-            if round_ % 3:  # neither has numbers: only the order of the calls counts
+            if round_ % 3:
                 for stream, x in zip(streams, rows, strict=True):
                     futures.append(([stream], x[None], client.submit(stream, x)))  # type: ignore[arg-type]
             else:
@@ -163,10 +138,11 @@ def test_any_worker_is_asked_for_the_others_and_a_lone_one_has_everything(
         assert len(client.info()["workers"]) == len(fleet.workers())
 
 
-def test_a_journal_is_replayed_exactly_once_across_moves_and_a_killed_worker(
-    fleet: FleetProcess, tmp_path: Path
+def replay(
+    fleet: FleetProcess, is_over: Callable[[], bool], journal: Path, kills: bool = False
 ) -> None:
-    engine, streams = reference(fleet), ids("replayed")
+    """Send observations exactly once; kill a worker meanwhile."""
+    engine, streams = reference(fleet), ids(f"replayed-{kills}")
     chance = np.random.default_rng(5)
     told: dict[tuple[int | str, int], np.ndarray] = {}
 
@@ -175,25 +151,23 @@ def test_a_journal_is_replayed_exactly_once_across_moves_and_a_killed_worker(
         assert (before == y).all()
 
     expected = {}
-    changes = ("scale", len(fleet.workers()) + 1), ("drain", next(iter(fleet.workers())))
     with ReplayingPublisher(
         endpoints=fleet.endpoints,
-        journal=tmp_path / "j",
+        journal=journal,
         on_prediction=note,
         linger=TIMEOUT,
         timeout=TIMEOUT,
     ) as publisher:
-        with moving(fleet, *changes) as is_over:
-            seq = 0
-            while not is_over() or seq < 30:
-                seq += 1
-                rows = chance.normal(size=(len(streams), 2)).astype(np.float32)
-                assert publisher.send_many(streams, rows) == [seq] * len(streams)
-                expected[seq] = engine.step_many(streams, rows)
-                if seq % 5 == 0:
-                    publisher.flush(TIMEOUT)
-                if seq == 20:
-                    os.kill(list(fleet.workers().values())[-1]["pid"], signal.SIGKILL)
+        seq = 0
+        while not is_over() or seq < 30:
+            seq += 1
+            rows = chance.normal(size=(len(streams), 2)).astype(np.float32)
+            assert publisher.send_many(streams, rows) == [seq] * len(streams)
+            expected[seq] = engine.step_many(streams, rows)
+            if seq % 5 == 0:
+                publisher.flush(TIMEOUT)
+            if kills and seq == 20:
+                os.kill(list(fleet.workers().values())[-1]["pid"], signal.SIGKILL)
         publisher.flush(TIMEOUT)
     assert len(told) == seq * len(streams)
     for n, Y in expected.items():
@@ -207,7 +181,8 @@ def test_a_journal_is_replayed_exactly_once_across_moves_and_a_killed_worker(
             assert (engine.step("seen", [1.0, 2.0]) == engine.step(stream, [1.0, 2.0])).all()
 
 
-def test_subscribers_hear_each_prediction_once_from_whatever_worker(fleet: FleetProcess) -> None:
+def listen_to(fleet: FleetProcess, is_over: Callable[[], bool], begun: threading.Event) -> None:
+    """Hear each prediction once, from whatever worker; ``begun`` is set when it can begin."""
     streams = ids("heard")
     last = [0]
     heard: list[list[tuple[int | str, int]]] = [[], []]
@@ -224,24 +199,24 @@ def test_subscribers_hear_each_prediction_once_from_whatever_worker(fleet: Fleet
     async def alisten() -> None:
         async with AsyncSubscriber(endpoints=fleet.endpoints, timeout=TIMEOUT) as subscriber:
             while not note(await subscriber.receive(), 1):
-                begun.set()
+                hears.set()
 
-    begun, pause = threading.Event(), threading.Event()
+    hears, pause = threading.Event(), threading.Event()
     with (
         Subscriber(endpoints=fleet.endpoints, timeout=TIMEOUT) as subscriber,
         Client(endpoints=fleet.endpoints, timeout=TIMEOUT) as client,
         ThreadPoolExecutor() as pool,
     ):
         in_loop = pool.submit(asyncio.run, alisten())
-        while not begun.is_set():
+        while not hears.is_set():
             until_heard(client, subscriber)
+        begun.set()
         in_thread = pool.submit(listen, subscriber)
-        with moving(fleet, ("drain", next(iter(fleet.workers()))), ("scale", 3)) as is_over:
-            while not is_over() or last[0] < 40:
-                seqs = [last[0] + 1] * len(streams)
-                client.step_many(streams, np.ones((len(streams), 2)), seqs=seqs)
-                last[0] += 1
-                pause.wait(0.01)  # who listens keeps up
+        while not is_over() or last[0] < 40:
+            seqs = [last[0] + 1] * len(streams)
+            client.step_many(streams, np.ones((len(streams), 2)), seqs=seqs)
+            last[0] += 1
+            pause.wait(0.01)  # who listens keeps up
         pause.wait(0.5)
         client.step("the end", [1.0, 2.0])
         in_thread.result(TIMEOUT)
@@ -266,7 +241,8 @@ def until_heard(client: Client, subscriber: Subscriber) -> None:
     subscriber.timeout = TIMEOUT
 
 
-def test_publishers_lose_nothing_while_streams_move(fleet: FleetProcess) -> None:
+def publish(fleet: FleetProcess, is_over: Callable[[], bool]) -> None:
+    """Send observations that nobody waits for; one of them is refused now and then."""
     engine, streams = reference(fleet), ids("fed")
     chance = np.random.default_rng(7)
 
@@ -275,10 +251,7 @@ def test_publishers_lose_nothing_while_streams_move(fleet: FleetProcess) -> None
             for x in values:
                 await publisher.send("fed-aio", x)
 
-    with (
-        moving(fleet, ("drain", next(iter(fleet.workers()))), ("scale", 3)) as is_over,
-        Publisher(endpoints=fleet.endpoints, timeout=TIMEOUT, linger=TIMEOUT) as publisher,
-    ):
+    with Publisher(endpoints=fleet.endpoints, timeout=TIMEOUT, linger=TIMEOUT) as publisher:
         round_ = 0
         while not is_over() or round_ < 30:
             round_ += 1
@@ -296,3 +269,30 @@ def test_publishers_lose_nothing_while_streams_move(fleet: FleetProcess) -> None
     with Client(endpoints=fleet.endpoints, timeout=TIMEOUT) as client:
         for stream in [*streams, "fed-aio"]:
             assert client.export_stream(stream) == engine.export_stream(stream)
+
+
+def test_all_clients_lose_nothing_while_streams_move(fleet: FleetProcess, tmp_path: Path) -> None:
+    over, begun = threading.Event(), threading.Event()
+    with ThreadPoolExecutor() as pool:
+        loads = [
+            pool.submit(listen_to, fleet, over.is_set, begun),
+            pool.submit(submit, fleet, over.is_set),
+            pool.submit(publish, fleet, over.is_set),
+            pool.submit(replay, fleet, over.is_set, tmp_path / "journal"),
+        ]
+        try:
+            assert begun.wait(TIMEOUT)
+            for change in (("scale", 3), ("drain", "w0")):
+                fleet.ask(*change)
+                settle(fleet)
+        finally:
+            over.set()
+        for load in loads:
+            load.result()
+
+
+def test_a_journal_is_replayed_exactly_once_although_a_worker_is_killed(
+    fleet: FleetProcess, tmp_path: Path
+) -> None:
+    replay(fleet, lambda: True, tmp_path / "journal", kills=True)
+    settle(fleet)

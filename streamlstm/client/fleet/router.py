@@ -236,6 +236,14 @@ class Router:
         self.again(routed)
         return learned and owner.router is not None
 
+    def has_earlier(self, routed: Routed) -> bool:
+        """Return whether a request waits that is to be applied before one that was sent.
+
+        Then the one that was sent has come too early: with numbers it is answered ``gap``.
+        """
+        first = (self._partitions[n].waiting[:1] for n in routed.partitions)
+        return any(waiting and waiting[0].number < routed.number for waiting in first)
+
     def rest(self, partitions: Iterable[int]) -> None:
         """Send nothing of partitions until :meth:`wake`."""
         for n in partitions:

@@ -136,6 +136,9 @@ class Traffic:
                 self._rest(request, _REST)
                 self._seek()
             return True
+        if refusal.code == "gap" and self._router.has_earlier(request):
+            self._router.again(request)
+            return True
         if refusal.code == "busy" and refusal.retry_after is not None:
             request.refusal = refusal
             self._router.again(request)
