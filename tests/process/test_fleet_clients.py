@@ -183,7 +183,8 @@ def replay(
 
 def listen_to(fleet: FleetProcess, is_over: Callable[[], bool], begun: threading.Event) -> None:
     """Hear each prediction once, from whatever worker; ``begun`` is set when it can begin."""
-    streams = ids("heard")
+    streams = ids("heard")[30:]
+    prefixes = ["heard-", "probe-", "the end"]
     last = [0]
     heard: list[list[tuple[int | str, int]]] = [[], []]
 
@@ -197,13 +198,15 @@ def listen_to(fleet: FleetProcess, is_over: Callable[[], bool], begun: threading
             pass
 
     async def alisten() -> None:
-        async with AsyncSubscriber(endpoints=fleet.endpoints, timeout=TIMEOUT) as subscriber:
+        async with AsyncSubscriber(
+            streams=prefixes, endpoints=fleet.endpoints, timeout=TIMEOUT
+        ) as subscriber:
             while not note(await subscriber.receive(), 1):
                 hears.set()
 
     hears, pause = threading.Event(), threading.Event()
     with (
-        Subscriber(endpoints=fleet.endpoints, timeout=TIMEOUT) as subscriber,
+        Subscriber(streams=prefixes, endpoints=fleet.endpoints, timeout=TIMEOUT) as subscriber,
         Client(endpoints=fleet.endpoints, timeout=TIMEOUT) as client,
         ThreadPoolExecutor() as pool,
     ):
