@@ -3,12 +3,16 @@
 streamlstm serve model.safetensors
 python examples/plain_client.py                  # a DEALER: several requests in flight
 python examples/plain_client.py --socket req     # a REQ: one request at a time
+
+Of a fleet it may ask any worker: it follows `moved` (class Worker). examples/plain_client.mjs is
+the same in JavaScript.
 """
 
 import argparse
 import math
 import struct
 import sys
+import time
 from typing import Any
 
 import msgpack
@@ -27,54 +31,83 @@ def main() -> int:
     arguments.add_argument("--timeout", type=float, default=5.0, help="seconds to wait")
     given = arguments.parse_args()
 
-    context = zmq.Context()
-    socket = context.socket(zmq.REQ if given.socket == "req" else zmq.DEALER)
-    socket.set(zmq.RCVTIMEO, round(1000 * given.timeout))
-    socket.set(zmq.LINGER, 0)
-    socket.connect(given.router)
-    try:
-        socket.send(msgpack.packb([INFO]))
-        features = len(decode(socket.recv())[3]["model"]["inputs"])
-        requests = [
-            msgpack.packb([STEP, given.stream, 0, floats(wave(n, features))])
-            for n in range(given.count)
-        ]
-        send = one_by_one if given.socket == "req" else all_at_once
-        for n, (_, stream, _, y) in enumerate(send(socket, requests)):
-            print(f"{stream} {n}:", *(f"{value:.6f}" for value in numbers(y)))
-    except zmq.Again:
-        print(f"no answer from {given.router}; is a worker running there?", file=sys.stderr)
-        return 1
-    finally:
-        socket.close()
-        context.term()
+    with zmq.Context() as context:
+        worker = Worker(context, zmq.REQ if given.socket == "req" else zmq.DEALER, given.timeout)
+        try:
+            worker.connect(given.router)
+            worker.socket.send(msgpack.packb([INFO]))
+            features = len(decode(worker.socket.recv())[3]["model"]["inputs"])
+            requests = [
+                msgpack.packb([STEP, given.stream, 0, floats(wave(n, features))])
+                for n in range(given.count)
+            ]
+            at_once = 1 if given.socket == "req" else len(requests)
+            for n, (_, stream, _, y) in enumerate(worker.ask(requests, at_once)):
+                print(f"{stream} {n}:", *(f"{value:.6f}" for value in numbers(y)))
+        except zmq.Again:
+            print(f"no answer from {worker.router}; is a worker running there?", file=sys.stderr)
+            return 1
+        finally:
+            worker.socket.close()
     return 0
 
 
-def one_by_one(socket: "zmq.Socket[bytes]", requests: list[bytes]) -> list[Any]:
-    """Send each request after the reply to the one before, as a REQ socket must."""
-    replies = []
-    for request in requests:
-        socket.send(request)
-        replies.append(decode(socket.recv()))
-    return replies
+class Worker:
+    """The worker that has a stream, and a connection to it."""
 
+    def __init__(self, context: Any, kind: int, timeout: float) -> None:
+        self.context, self.kind, self.timeout, self.epoch = context, kind, timeout, 0
+        self.socket: Any = None
 
-def all_at_once(socket: "zmq.Socket[bytes]", requests: list[bytes]) -> list[Any]:
-    """Send all requests, each with its number as an envelope, which orders the replies."""
-    for n, request in enumerate(requests):
-        socket.send_multipart([struct.pack(">Q", n), request])
-    replies: list[Any] = [None] * len(requests)
-    for _ in requests:
-        number, frame = socket.recv_multipart()
-        replies[struct.unpack(">Q", number)[0]] = decode(frame)
-    return replies
+    def connect(self, router: str) -> None:
+        """Connect to another worker."""
+        if self.socket is not None:
+            self.socket.close()
+        self.router, self.socket = router, self.context.socket(self.kind)
+        self.socket.set(zmq.RCVTIMEO, round(1000 * self.timeout))
+        self.socket.set(zmq.LINGER, 0)
+        self.socket.connect(router)
+
+    def ask(self, requests: list[bytes], at_once: int) -> list[Any]:
+        """Send requests of one stream, each with its number before it; return the replies.
+
+        Those that are refused for now are sent again: in their order, and one by one, as of several
+        that are refused with `busy` a later one might be accepted first.
+        """
+        replies, left = {}, list(range(len(requests)))
+        while left:
+            sent, refusal = left[:at_once], None
+            for n in sent:
+                frames = [requests[n]] if at_once == 1 else [n.to_bytes(4, "big"), requests[n]]
+                self.socket.send_multipart(frames)
+            for n in sent:
+                *number, frame = self.socket.recv_multipart()
+                place, message = int.from_bytes(number[0], "big") if number else n, decode(frame)
+                if message[0] == ERROR:
+                    refusal = refusal or message
+                else:
+                    replies[place] = message
+            left = [n for n in left if n not in replies]
+            if refusal is not None:
+                at_once = 1
+                self.follow(refusal)
+        return [replies[n] for n in range(len(requests))]
+
+    def follow(self, refusal: list[Any]) -> None:
+        """Find the worker that has the stream now (`moved`), or wait a moment (`busy`)."""
+        if refusal[3] == "moved":
+            _, epoch, router = refusal[5:8]
+            if router is not None and epoch > self.epoch:  # else it has nobody, or we know better
+                self.epoch = epoch
+                return self.connect(router)
+        time.sleep(refusal[5] / 1000 if refusal[3] == "busy" and len(refusal) > 5 else 0.01)
+        return None
 
 
 def decode(frame: bytes) -> Any:
-    """Decode a reply; an ERROR ends the program."""
+    """Decode a reply; an ERROR ends the program, but for those that say: not here, or not now."""
     message = msgpack.unpackb(frame)
-    if message[0] == ERROR:
+    if message[0] == ERROR and message[3] not in ("moved", "busy"):
         _, stream, _, code, sentence = message[:5]
         raise SystemExit(f"{stream}: {code}: {sentence}")
     return message

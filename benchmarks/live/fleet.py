@@ -33,7 +33,16 @@ class Fleet(Process):
 
     def workers(self) -> dict[str, dict[str, Any]]:
         """Return the workers, by name."""
-        return {each["name"]: each for each in json.loads(self.file.read_text())["workers"]}
+        return {each["name"]: each for each in self._found()["workers"]}
+
+    def gateway(self) -> dict[str, Any]:
+        """Return where the gateway is, if there is one, and its pid."""
+        found: dict[str, Any] = self._found()["gateway"]
+        return found
+
+    def _found(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.file.read_text())
+        return found
 
 
 def ids_of(partition: int, count: int) -> list[int]:

@@ -189,10 +189,11 @@ class Coordinator:
         member.where, member.pid, member.new, member.at_home = where, pid, False, True
         self._levels = True
         self._list_workers()
-        own = self._heirs.adopt(
-            name, self.owned.of(name)
-        )  # it has come back, with what its store has
-        return [self.owned.publish(), *self.moves.to_purge(name), *own, *self._advance()]
+        mine = self.owned.of(name)  # if it has come back, with what its store has
+        own = self._heirs.adopt(name, mine)
+        more = any(member.new for member in self.members.values())
+        published = [] if more and not mine else [self.owned.publish()]  # once for all that start
+        return [*published, *self.moves.to_purge(name), *own, *self._advance()]
 
     def died(
         self, name: str, lived: float = 0.0, arrived: Mapping[int, int] = _NONE
@@ -306,11 +307,12 @@ class Coordinator:
         tells: list[Action] = []
         before, serving = self.table, self._serving()
         for member in self.members.values():
-            if member.where is not None or not (mine := self.owned.of(member.name)):
+            comes_back = member.at_home and not member.waits
+            if member.where is not None or comes_back or not (mine := self.owned.of(member.name)):
                 continue
             if not member.at_home:
                 tells += self._heirs.share(mine, serving)
-            elif member.waits:
+            else:
                 tells += self._heirs.retire(member, serving)
         return [self.owned.publish(), *tells] if self.table is not before else []
 
@@ -330,7 +332,7 @@ class Coordinator:
         """Begin to move the next partitions, none of which is still copied to its owner."""
         serving = [member for member in self.members.values() if member.where is not None]
         leaving = {member.name for member in serving if member.leaves}
-        owned = {member.name: self.owned.of(member.name) for member in serving}
+        owned = self.owned.of_each(member.name for member in serving)
         tolerance = NARROW if self._levels else WIDE
         found = next_shift(owned, leaving, self.weight, tolerance, AT_ONCE)
         self._levels = found is not None

@@ -96,18 +96,26 @@ class Ownership:
 
     def of(self, name: str) -> list[int]:
         """Return the partitions of a worker."""
-        places = [n for n, worker in enumerate(self._table.workers) if worker.name == name]
-        found: list[int] = np.flatnonzero(np.isin(self._table.owners, places)).tolist()
-        return found
+        return self.of_each([name])[name]
 
     def of_nobody(self) -> list[int]:
         """Return the partitions that nobody has."""
         found: list[int] = np.flatnonzero(self._table.owners == wire.NOBODY).tolist()
         return found
 
+    def of_each(self, names: Iterable[str]) -> dict[str, list[int]]:
+        """Return the partitions of each worker."""
+        found: dict[str, list[int]] = {name: [] for name in names}
+        of_places = [found.get(worker.name) for worker in self._table.workers]
+        for partition, place in enumerate(self._table.owners.tolist()):
+            mine = None if place == wire.NOBODY else of_places[place]
+            if mine is not None:
+                mine.append(partition)
+        return found
+
     def counts(self, names: Iterable[str]) -> dict[str, int]:
         """Return how many partitions each worker has."""
-        return {name: len(self.of(name)) for name in names}
+        return {name: len(mine) for name, mine in self.of_each(names).items()}
 
     def are_at(self, partitions: Sequence[int], arrived: Mapping[int, int]) -> bool:
         """Tell whether partitions have come to their owner in their present epochs.

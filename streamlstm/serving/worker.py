@@ -154,7 +154,7 @@ class Worker:
             resources.callback(SocketFiles(sockets).remove)
             if authenticator is not None:
                 authenticator.start()
-            self.endpoints = sockets.endpoints()
+            self.endpoints, self._router = sockets.endpoints(), sockets.router
             connections.start(self.endpoints.values())
             service.connections = connections
             self._sender = Sender(sockets, self._counters)
@@ -235,6 +235,8 @@ class Worker:
             self._wakeup.nudge,
         )
         self._resources.callback(self._member.close)
+        if (place := wire.gateway_place(supervisor, name)) is not None:
+            self._router.bind(place)
         self._fleet_reload = FleetReload(service, self._member.tell_reload)
         self._member.also({**self._fleet_reload.commands, "refused": _end_refused})
         about = [service.engine.model.fingerprint, __version__, metrics]

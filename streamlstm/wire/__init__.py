@@ -8,7 +8,7 @@ of a batch into one array without creating an array for each. Those that came as
 precision are kept so beside it (:class:`Doubles`).
 """
 
-from .control import Control, decode_control, encode_control
+from .control import Control, decode_control, encode_control, gateway_place
 from .decoding import count_observations, decode_reply, decode_request, too_large
 from .encoding import encode, encode_predictions, encode_words
 from .extras import COUNT, FLAG, FLOATS, NUMBER, WIDE, WORD, Extra, Extras, pack_words

@@ -35,3 +35,18 @@ def decode_control(frame: bytes) -> Control:
     except (ValueError, TypeError) as error:
         raise ProtocolError(f"expected a message of a fleet ({error})") from None
     return Control(str(name), fields)
+
+
+def gateway_place(control: str, worker: str) -> str | None:
+    """Return where a gateway on the same machine reaches a worker; None for the worker's ROUTER.
+
+    Local sockets take less time than TCP.
+
+    Parameters
+    ----------
+    control : str
+        Endpoint of the supervisor.
+    worker : str
+        Its name.
+    """
+    return f"{control}-{worker}" if control.startswith("ipc://") else None

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
+import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,10 +17,11 @@ import zmq
 from numpy.typing import NDArray
 
 from streamlstm import Client, Engine, Model, Publisher, ReplayingPublisher, Subscriber, wire
+from streamlstm.engine.partitions import partitions_of
 from streamlstm.errors import RemoteError, WorkerTimeoutError
 
 from .conftest import MODEL, Sockets, assert_same_state
-from .fleet_process import FleetProcess
+from .fleet_process import FleetProcess, PlainSockets
 
 STREAMS: list[int | str] = [*range(150), *(f"pump-{n}" for n in range(150))]
 
@@ -179,6 +185,54 @@ def test_plain_requests_are_answered_in_their_order(fleet: FleetProcess) -> None
     assert isinstance(refused, wire.Error)
     assert refused.code == "bad-frame"
     sockets.close()
+
+
+@pytest.mark.parametrize("program", ["plain_client.py", "plain_client.mjs"])
+def test_a_plain_client_of_the_wrong_worker_follows_moved(
+    fleet: FleetProcess, engine: Engine, root: Path, tmp_path: Path, program: str
+) -> None:
+    command = [sys.executable, str(root / "examples" / program)]
+    if program.endswith(".mjs"):
+        command = node(root, tmp_path, program)
+    router = next(iter(fleet.workers().values()))["router"]
+    sockets = PlainSockets(router)
+    stream = next(
+        stream
+        for stream in (f"{program}-{n}" for n in range(99))
+        if sockets.routers[int(partitions_of([stream])[0])] != router
+    )
+    sockets.close()
+    shown = subprocess.run(
+        [*command, "--router", router, "--stream", stream, "--count", "20"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stderr
+    for n, line in enumerate(shown.stdout.splitlines()):
+        y = engine.step(stream, [math.sin(0.3 * n), math.sin(0.3 * n + 1)])
+        assert line == f"{stream} {n}: " + " ".join(f"{value:.6f}" for value in y)
+    assert n == 19
+
+
+def node(root: Path, folder: Path, program: str) -> list[str]:
+    """Return the command that runs an example in JavaScript; skip where it cannot run."""
+    found = shutil.which("node")
+    places = [root / "node_modules", *map(Path, os.environ.get("NODE_PATH", "").split(":"))]
+    modules = [each for each in places if {"zeromq", "msgpackr"} <= set(names_in(each))]
+    if found is None or not modules:
+        pytest.skip(
+            "needs node on the PATH, and zeromq and msgpackr (npm install zeromq@6 msgpackr) in "
+            "node_modules of this folder or of one that NODE_PATH names"
+        )
+    (folder / "node_modules").symlink_to(modules[0])
+    shutil.copy(root / "examples" / program, folder)
+    return [found, str(folder / program)]
+
+
+def names_in(folder: Path) -> list[str]:
+    return os.listdir(folder) if folder.name and folder.is_dir() else []
 
 
 def test_a_gateway_that_died_comes_back_at_its_address(fleet: FleetProcess) -> None:

@@ -14,6 +14,13 @@ from .layers import TorchLayer
 from .sequences import without_rest
 from .signal import BranchesError, WindowNeededError
 from .signals import Labels, Signal, Signals, StreamsMixedError
+from .whole_window import in_order
+
+_MIXED = (
+    "the output holds {} of {} streams: its axes of streams and rows may be exchanged, as by "
+    "nn.LSTM "
+    "without batch_first=True"
+)
 
 
 class Residual(NamedTuple):
@@ -91,10 +98,11 @@ def _read_window(signals: Signals, labels: Labels) -> Output:
     stream, step = signals.steps_of(found)
     streams = np.unique(stream)
     if len(streams) != signals.streams and list(streams) != [0]:
-        raise StreamsMixedError(f"the output holds {len(streams)} of {signals.streams} streams")
+        raise StreamsMixedError(_MIXED.format(len(streams), signals.streams))
     kinds = [signals[n] for n in np.unique(found.signal)]
     kept = np.ones(len(flat), bool)
-    if all(signal.rows == signals.steps and not _decodes(signal) for signal in kinds):
+    sequence = len(np.unique(step)) > 1
+    if sequence and all(x.rows == signals.steps and not _decodes(x) for x in kinds):
         kept = step == signals.steps - 1
         if not kept.any():
             raise ConvertError("the output holds nothing of the last row of the window")
@@ -109,8 +117,11 @@ def _read_window(signals: Signals, labels: Labels) -> Output:
     positions[order] = stream[order]
     values[order] = np.tile(np.arange(rows.shape[1]), len(streams))
     source, places = signals.vectors(rows, "the output")
-    if (places % source.rows != source.rows - 1).any():
-        raise ConvertError("the output is that of an earlier row of the window than the last")
+    earlier = np.unique(places % source.rows)
+    if len(earlier) != 1:
+        raise ConvertError("the output is that of other rows of some windows than of others")
+    if earlier[0] != source.rows - 1:
+        source = in_order(signals, source, earlier)
     signal, residual = _split_residual(signals, source)
     return Output(
         layers_of(signal, signals),
@@ -150,7 +161,7 @@ def _steps(signals: Signals, positions: Labels) -> int:
             f"the output holds {len(steps)} of {signals.steps} steps, neither all nor the last one"
         )
     if len(streams) != signals.streams and list(streams) != [0]:
-        raise StreamsMixedError(f"the output holds {len(streams)} of {signals.streams} streams")
+        raise StreamsMixedError(_MIXED.format(len(streams), signals.streams))
     return len(steps)
 
 

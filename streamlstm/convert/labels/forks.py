@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...errors import ConvertError
-from ...network.layers import Last, Pool
+from ...network.layers import Last, Layer, Parallel, Pool
 from ..common.weights import Float64Array, Weights
 from .layers import TorchLayer
 from .signal import Labels, Located, Signal, StreamsMixedError
@@ -17,6 +17,7 @@ from .whole_window import joined
 if TYPE_CHECKING:
     from .signals import Signals
 
+_MOST_LAYERS = 256  # in all branches of a fork: what they share is in each
 Term = tuple[Signal, Float64Array | None]
 """A signal and the matrix that it is multiplied with; None for the signal as it is."""
 
@@ -74,12 +75,33 @@ def fork(signals: Signals, parts: Sequence[Term], merge: str, name: str) -> Sign
     while all(len(c) > shared and c[shared] is chains[0][shared] for c in chains):
         shared += 1
     branches = [[s.layer for s in chain[shared:]] for chain in chains]
-    options = {"branches": branches, "merge": merge}
+    size = sum(1 if x is None else x.options.get("size", 1) for b in branches for x in b)
+    _check_count(name, size)
+    options = {"branches": branches, "merge": merge, "size": size}
     layer = TorchLayer(name, "branches", Weights(name, {}), options)
     widths = [end.width for end in ends]
     width = sum(widths) if merge == "concatenate" else max(widths)
     key = ("branches", merge, *map(id, ends))
     return signals.add(key, width, chains[0][shared - 1], layer=layer, rows=rows)
+
+
+def check_size(name: str, layers: Iterable[Layer]) -> None:
+    """Refuse branches of very many layers, of which those that they share are in each."""
+    _check_count(name, sum(map(_layers_in, layers)))
+
+
+def _layers_in(layer: Layer) -> int:
+    if not isinstance(layer, Parallel):
+        return 1
+    return 1 + sum(_layers_in(inner) for _, inner in layer.inner)
+
+
+def _check_count(name: str, count: int) -> None:
+    if count > _MOST_LAYERS:
+        raise ConvertError(
+            f"{name} joins branches of {count} layers, {_MOST_LAYERS} at most: if a recurrent "
+            "layer was written out row by row, export it as one layer (nn.LSTM, not nn.LSTMCell)"
+        )
 
 
 def _chain(signals: Signals, signal: Signal) -> list[Signal]:

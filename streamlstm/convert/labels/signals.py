@@ -46,9 +46,11 @@ class Signals:
     ----------
     exchanges : bool
         Whether a layer may run over the features of a window as if they were its rows.
+    mixes : bool
+        Whether one may take numbers of several rows together, each row of them in its own way.
     """
 
-    exchanges = True
+    exchanges = mixes = True
 
     def __init__(self, streams: int, steps: int, width: int, windowed: bool = False) -> None:
         self.streams, self.steps, self.windowed = streams, steps, windowed
@@ -105,6 +107,7 @@ class Signals:
         ConvertError
             If the numbers along it are of several steps or streams, or are constants.
         """
+        mixed = mixed and self.mixes
         whole = transposed(self, labels) if mixed or self.exchanges else labels
         rows = whole.reshape(-1, labels.shape[-1])
         found, joined = rows_beside(self, rows)

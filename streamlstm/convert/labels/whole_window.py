@@ -122,13 +122,13 @@ def _aligned(signals: Signals, number: Labels, value: Labels, row: Labels) -> Si
     if (number != number[0]).any() or (value != value[0]).any():
         return None
     pairs = [
-        (_in_order(signals, signals[int(n)], steps), int(v))
+        (in_order(signals, signals[int(n)], steps), int(v))
         for n, v, steps in zip(number[0], value[0], row.T, strict=True)
     ]
     return signals.resolve(signals.gather(pairs))
 
 
-def _in_order(signals: Signals, signal: Signal, steps: Labels) -> Signal:
+def in_order(signals: Signals, signal: Signal, steps: Labels) -> Signal:
     """Return some rows of a signal, in another order."""
     rows = np.arange(signal.rows)
     if signal.rows == 1 or np.array_equal(steps, rows):

@@ -9,6 +9,7 @@ import numpy as np
 from ...errors import ConvertError
 from ...network.layers import Dense, Last
 from ..common.builder import ModelBuilder
+from ..labels.forks import check_size
 from .build_layers import add_ops
 from .feature_ops import LayerOp, Op, width_of
 from .node import Node
@@ -59,6 +60,7 @@ def join(
         # The last row alone goes to all rows of the others.
         if count > 1 and not whole and (any(full) or len({*rows}) > 1):
             ops.append(LayerOp(Last(width_of(ops, width)), {}, str(node)))
+    check_size(f"{node}", (op.layer for ops in branches for op in ops if isinstance(op, LayerOp)))
     parts = [add_ops(ModelBuilder(width, inside=True), ops) for ops in branches]
     joined = ModelBuilder(width, inside=True)
     joined.join(parts, merge, str(node))

@@ -63,10 +63,8 @@ def list_streams(workers: Workers, request: wire.List, frame: bytes) -> Task:
 
 
 def reload(workers: Workers, frame: bytes) -> Task:
-    """Reload one worker after the other; the first that refuses ends it."""
-    reply: bytes | None = None
-    for number in workers.numbers:
-        (reply,) = yield [Message(number, frame)]
-        if reply is not None and error_of(reply) is not None:
-            return reply
-    return reply if reply is not None else in_doubt(None, None)
+    """Pass a RELOAD to one worker: it is one for the whole fleet."""
+    while not workers.numbers:
+        yield PAUSE
+    (reply,) = yield [Message(workers.numbers[0], frame)]
+    return in_doubt(None, None) if reply is None else reply

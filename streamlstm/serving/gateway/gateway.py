@@ -127,7 +127,12 @@ class Gateway:
             self._connections, self._router = clients.connections, sockets.router
             self._xsub = new_xsub(context)
             resources.callback(self._xsub.close)
-            self._workers = Workers(context, self._xsub, _keys(curve))
+            self._workers = Workers(
+                context,
+                self._xsub,
+                _keys(curve),
+                control.get_string(zmq.LAST_ENDPOINT).rstrip("\0"),
+            )
             resources.callback(self._workers.close)
             self.tables = GatewayTables(
                 self._xsub,

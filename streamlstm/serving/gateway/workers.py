@@ -27,6 +27,8 @@ class Workers:
     xsub : zmq.Socket
     keys : Credentials or None
         None: the workers have no keys.
+    supervisor : str
+        Endpoint of the fleet's; workers on this machine are reached beside it.
     """
 
     def __init__(
@@ -34,8 +36,10 @@ class Workers:
         context: zmq.Context[zmq.Socket[bytes]],
         xsub: zmq.Socket[bytes],
         keys: Credentials | None,
+        supervisor: str,
     ) -> None:
         self._context, self._xsub, self._keys = context, xsub, keys
+        self._supervisor = supervisor
         self._numbers: dict[str, int] = {}  # by the endpoint of the ROUTER
         self._sockets: dict[int, zmq.Socket[bytes]] = {}
         self._xpubs: dict[int, str] = {}
@@ -83,7 +87,7 @@ class Workers:
         socket: zmq.Socket[bytes] = self._context.socket(zmq.DEALER)
         socket.set(zmq.LINGER, 0)
         self.configure(socket)
-        socket.connect(worker.router)
+        socket.connect(wire.gateway_place(self._supervisor, worker.name) or worker.router)
         self._xsub.connect(worker.xpub)
         self._numbers[worker.router], self._sockets[number] = number, socket
         self._xpubs[number] = worker.xpub

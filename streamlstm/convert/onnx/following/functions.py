@@ -85,21 +85,30 @@ def _maker(step: Any) -> Callable[[], list[TorchLayer]]:
 def named(values: Following, made: Live) -> Live:
     """Give a tensor labels if it is a known function of one that has labels."""
     for base in _bases(made):
-        with np.errstate(all="ignore"):
-            found = _recognised(made, base)
-        if found is None:
-            continue
-        labels = values.labels(base)
-        if isinstance(found, LayerNormalisation):
-            arrays = {"weight": found.weight, "bias": found.bias}
-            made.labels = layer_norm(values, values.where, labels, arrays, found.epsilon)
-        else:
-            made.labels = apply_ops(values, labels, found)
-        return made
-    made.problem = ConvertError(
+        for axes in (1, 2):  # that are normalised together
+            with np.errstate(all="ignore"):
+                found = _recognised(made, base, axes)
+            if found is not None and (axes == 1 or isinstance(found, LayerNormalisation)):
+                made.labels = _applied(values, values.labels(base), found, axes)
+                return made
+    operands = () if made.formula is None else made.formula.operands
+    earlier = (x.problem for x in operands if isinstance(x, Live) and x.labels is None)
+    made.problem = next(filter(None, earlier), None) or ConvertError(
         f"{values.where} is part of a computation that is no known activation or normalisation."
     )
     return made
+
+
+def _applied(
+    values: Following, labels: Labels, found: Sequence[Op] | LayerNormalisation, axes: int
+) -> Labels:
+    """Return the labels of a function that was recognised."""
+    if not isinstance(found, LayerNormalisation):
+        return apply_ops(values, labels, found)
+    arrays = {"weight": found.weight, "bias": found.bias}
+    flat = labels.reshape(*labels.shape[: labels.ndim - axes], -1)
+    made = layer_norm(values, values.where, flat, arrays, found.epsilon)
+    return made.reshape(labels.shape)
 
 
 def _bases(made: Live) -> Iterator[Live]:
@@ -119,13 +128,18 @@ class _OtherInputError(Exception):
     """A tensor comes from another one than was said."""
 
 
-def _recognised(made: Live, base: Live) -> Sequence[Op] | LayerNormalisation | None:
-    """Return the function of ``base`` that a tensor is; None if it is unknown, or of others."""
+def _recognised(made: Live, base: Live, axes: int) -> Sequence[Op] | LayerNormalisation | None:
+    """Return the function of ``base`` that a tensor is; None if it is unknown, or of others.
+
+    It is one of the numbers along the last axis, or along as many of the last ones.
+    """
     try:
         _evaluate(made, base, np.zeros(base.shape), {})
     except _OtherInputError:
         return None
-    N = base.shape[-1] if base.shape else 1
+    if axes > 1 and len(base.shape) <= axes:
+        return None
+    N = prod(base.shape[-axes:])
     rows = prod(base.shape) // N if N else 0
     if not rows:
         return None

@@ -52,6 +52,11 @@ class Layout:
     width: int
     windowed: bool
 
+    @property
+    def usual(self) -> bool:
+        """Whether the features are on an axis behind that of the rows."""
+        return self.order.find("f") > self.order.find("t") or "f" not in self.order
+
     def arranged(self, X: Any) -> Any:
         """Return X[S, T, F] as the graph takes it."""
         axes = ["btf".index(c) for c in self.order if c != "1"]
@@ -91,31 +96,37 @@ class FoundGraph:
 
 
 def follow(
-    model: Any,
+    models: tuple[Any, Any],
     constants: Mapping[str, Any],
     output: str | None,
     window: int | None,
     stateful: bool,
+    *,
+    usual: bool,
 ) -> FoundGraph:
     """Return what a graph computes, by its nodes, confirmed by its outputs.
 
     Parameters
     ----------
-    model : onnx.ModelProto
+    models : tuple of onnx.ModelProto
+        The graph to follow, and the one to compare it with, whose loops were not replaced.
     constants : mapping of str to array
-        Its initializers.
+        Initializers of the first.
     output : str, optional
         The output to convert; the first by default.
     window : int, optional
         T, if the graph leaves it open.
     stateful : bool
         Whether it shall keep its state from row to row.
+    usual : bool
+        Whether to take the features on the last axis of the input, or on an earlier one.
 
     Raises
     ------
     ConvertError
         If a node between input and output cannot be followed.
     """
+    model, original = models
     values = [value for value in model.graph.input if value.name not in constants]
     if len(values) != 1:
         names = ", ".join(value.name for value in values)
@@ -123,8 +134,10 @@ def follow(
     (given,) = values
     problem: tuple[int, ConvertError] | None = None
     for layout in _layouts(model, given, constants, window, stateful):
+        if layout.usual != usual:
+            continue
         try:
-            return _found(model, given, constants, output, layout)
+            return _found((model, original), given, constants, output, layout)
         except _NotFoundError as error:
             if problem is None or error.followed > problem[0]:
                 problem = error.followed, error.problem
@@ -141,7 +154,7 @@ def takes_windows(
     """Return whether a graph takes windows of a length that it says, or the caller."""
     values = [value for value in model.graph.input if value.name not in constants]
     return len(values) == 1 and any(
-        layout.windowed and layout.order != "bft"
+        layout.windowed and layout.usual
         for layout in _layouts(model, values[0], constants, window, stateful)
     )
 
@@ -173,15 +186,23 @@ def _layouts(
         T = rows or window or _STEPS
         windowed = T > 1 and not stateful and bool(rows or window)
         batch = sizes.get("b", 1)
+        if batch > 1 and order[0] != "b":
+            continue
         for S in (batch,) if batch else (_STREAMS, 1):
             yield Layout(order, S, T, F, windowed)
 
 
 def _found(
-    model: Any, given: Any, constants: Mapping[str, Any], output: str | None, layout: Layout
+    models: tuple[Any, Any],
+    given: Any,
+    constants: Mapping[str, Any],
+    output: str | None,
+    layout: Layout,
 ) -> FoundGraph:
     S, T, F = layout.streams, layout.rows, layout.width
+    model, original = models
     signals = Signals(S, T, F, layout.windowed)
+    signals.mixes = layout.usual
     signals.exchanges = False  # which axis holds the rows is told by what runs over them
     following = Following(signals, ["the graph"])
     integer = given.type.tensor_type.elem_type in INTEGERS
@@ -197,12 +218,21 @@ def _found(
         try:
             following.path = [f"the output {name}"]
             found = FoundGraph(layout, name, read_output(signals, following.labels(value)))
-            _confirm(model, given, found)
+            _check_streams(found)
+            _confirm(original, given, found)
             return found
         except ConvertError as error:
             problem = problem or error
     problem = problem or ConvertError("no output depends on the input.")
     raise _NotFoundError(graph.followed, problem)
+
+
+def _check_streams(found: FoundGraph) -> None:
+    """Refuse an output of the first of several windows alone: an axis was taken for another."""
+    places, layout = found.output.positions, found.layout
+    streams = places[places >= 0] if layout.windowed else places // layout.rows
+    if len(np.unique(streams)) != layout.streams:
+        raise ConvertError("the output is that of one of several windows.")
 
 
 def _confirm(model: Any, given: Any, found: FoundGraph) -> None:

@@ -56,7 +56,7 @@ def pooling(values: Following, node: Node, inputs: list[Value]) -> list[Value]:
     x, _ = _one_axis(node, inputs[0], np.zeros((1, 1, 1)))
     size, stride = _last(node.attribute("kernel_shape"), 0), _last(node.attribute("strides"), 1)
     if node.attribute("ceil_mode", 0) or _last(node.attribute("dilations"), 1) != 1 or not size:
-        raise ConvertError(f"{node}: expected no ceil_mode and no dilations.")
+        raise ConvertError(f"{node}: it has ceil_mode or dilations, and pooling here has neither.")
     labels = values.labels(x)
     left, right = padding_of_node(node, labels.shape[2], size, stride)
     function = "max" if node.op == "MaxPool" else "mean"
@@ -120,9 +120,14 @@ def _reduced_labels(
 
 def _along(values: Following, kind: str, labels: Labels, axis: int) -> Labels:
     """Return the labels of a reduction along one axis, which stays."""
-    function = _SINGLE.get(kind)
-    if labels.shape[axis] == 1 and function:
+    function, shape = _SINGLE.get(kind), labels.shape
+    if shape[axis] == 1 and function:
         return labels
+    ones = [n for n, size in enumerate(shape) if size == 1 and n != axis]
+    if labels.ndim > 3 and ones:  # axes that hold nothing
+        axis_left = axis - sum(n < axis for n in ones)
+        found = _along(values, kind, labels.squeeze(tuple(ones)), axis_left)
+        return found.reshape([1 if n == axis else size for n, size in enumerate(shape)])
     if kind == "ReduceSumSquare":
         raise ConvertError(f"{values.where} sums squares")
     if function is None:
@@ -146,10 +151,10 @@ def softmax_node(values: Following, node: Node, inputs: list[Value]) -> list[Val
         raise ConvertError(f"{node} is over several axes at once")
     labels = values.whole(x)
     name = "softmax" if node.op == "Softmax" else "log_softmax"
-    if name == "softmax" and labels.ndim <= 3 and are_rows(values, labels, axis):
+    if name == "softmax" and labels.ndim == 2 and are_rows(values, labels, axis):
         return [live(softmax_over_rows(values, labels, axis))]
     moved = np.moveaxis(labels, axis, -1)
-    if name == "softmax" and labels.ndim > 3 and heads_over_rows(values, moved):
+    if name == "softmax" and labels.ndim > 2 and heads_over_rows(values, moved):
         return [live(np.moveaxis(softmax_by_head(values, moved), -1, axis))]
     if name == "softmax" and moved.ndim > 2:
         shares = shares_by_head(values, moved)
