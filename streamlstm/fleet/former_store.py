@@ -43,8 +43,8 @@ def move_former_store(place: Path) -> None:
     folder = place / Record.new().folder(FIRST)
     if (folder / DATA).exists():
         raise StoreError(
-            f"{place}: there is the store of a single worker ({DATA}) beside those of a fleet; move "
-            "it into a folder of its own, then start the fleet again."
+            f"{place}: there is the store of a single worker ({DATA}) beside those of a fleet; "
+            "move it into a folder of its own, then start the fleet again."
         )
     folder.mkdir(exist_ok=True)
     for name in _FILES:
