@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from .client.publisher import Publisher
     from .client.replay.publisher import ReplayingPublisher
     from .client.subscriber import Subscriber
-    from .convert.compare import Comparison, compare
+    from .convert.compare import compare
+    from .convert.comparison import Comparison
     from .convert.json.guitarml import from_guitarml
     from .convert.json.nam import from_nam
     from .convert.json.rtneural import from_rtneural
@@ -71,7 +72,7 @@ _HOMES = {
     "Attention": "network.layers",
     "Bidirectional": "network.layers",
     "Client": "client.client",
-    "Comparison": "convert.compare",
+    "Comparison": "convert.comparison",
     "Conv1D": "network.layers",
     "ConvertError": "errors",
     "Dense": "network.layers",

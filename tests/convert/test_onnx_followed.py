@@ -62,6 +62,12 @@ CASES: dict[str, Any] = {
         seen=DOWN == 0,
         never=np.float32(-1e9),
     ),
+    "attention, later rows multiplied by zero": lambda: graph(
+        [*attention(node("Mul", "s1 seen", "s2"), node("Add", "s2 never", "s3")), *MEAN],
+        **SPLIT,
+        seen=(DOWN == 0).astype(np.float32),
+        never=np.where(DOWN == 0, 0, -1e9).astype(np.float32),
+    ),
     "attention of the last row": lambda: graph(
         [
             node("Gather", "x end", "r", axis=1),

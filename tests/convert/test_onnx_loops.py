@@ -30,8 +30,8 @@ def graph(nodes: Any, inputs: Any, outputs: Any, arrays: Any) -> Any:
     return helper.make_graph(nodes, "g", infos(inputs), infos(outputs), tensors)
 
 
-def looped(cell: str, path: Path, rows: Any = "t") -> Path:
-    """Write a graph whose loop takes row by row, as tf2onnx writes layers of Keras."""
+def looped(cell: str, path: Path, rows: Any = "t", scan: bool = False) -> Path:
+    """Write a graph whose loop takes row by row, as tf2onnx writes layers of Keras; or a Scan."""
     floats, ints = TensorProto.FLOAT, TensorProto.INT64
     node = helper.make_node
     step = {
@@ -78,13 +78,20 @@ def looped(cell: str, path: Path, rows: Any = "t") -> Path:
         ],
         {"one": np.array(1)},
     )
+    loop = node(
+        "Loop", ["count", "true", "zero", "h0"], ["steps", "end", "all"], body=body, name="rnn"
+    )
+    if scan:
+        last = [("h'", floats, ["b", H]), ("seen", floats, ["b", H])]
+        first = [("h", floats, ["b", H]), ("row", floats, ["b", F])]
+        seen = node("Identity", ["h'"], ["seen"])
+        body = graph([node("MatMul", ["row", "W"], ["xw"]), *step, seen], first, last, {})
+        loop = node("Scan", ["h0", "series"], ["end", "all"], body=body, num_scan_inputs=1)
     nodes = [
         node("Transpose", ["x"], ["series"], perm=[1, 0, 2]),
         node("Shape", ["series"], ["shape"]),
         node("Gather", ["shape", "zero"], ["count"]),
-        node(
-            "Loop", ["count", "true", "zero", "h0"], ["steps", "end", "all"], body=body, name="rnn"
-        ),
+        loop,
         node("Transpose", ["all"], ["back"], perm=[1, 0, 2]),
         node("MatMul", ["back", "D"], ["y"]),
     ]
@@ -103,9 +110,10 @@ def looped(cell: str, path: Path, rows: Any = "t") -> Path:
     return path
 
 
+@pytest.mark.parametrize("scan", [False, True])
 @pytest.mark.parametrize("cell", ["rnn", "gru before"])
-def test_a_loop_is_the_layer_that_it_computes(tmp_path: Path, cell: str) -> None:
-    path = looped(cell, tmp_path / "m.onnx")
+def test_a_loop_is_the_layer_that_it_computes(tmp_path: Path, cell: str, scan: bool) -> None:
+    path = looped(cell, tmp_path / "m.onnx", scan=scan)
     model = sl.from_onnx(path)
     layer = model.layers[0]
     assert isinstance(layer, RNN if cell == "rnn" else GRU)

@@ -16,6 +16,8 @@ from streamlstm.fleet.ownership import Ownership
 
 from ..exhaustive import exhaustive, short
 
+SEEDS = range(600)  # until one finds the fault
+
 
 @pytest.mark.parametrize("seeds", [short(range(40)), exhaustive(range(200))], ids=["few", "many"])
 def test_nothing_is_lost_doubled_or_left_over(seeds: range) -> None:
@@ -36,13 +38,11 @@ def confirm_what_may_be_lost(worker: Any) -> None:
 @pytest.mark.parametrize(
     ("where", "name", "fault", "seeds"),
     [
-        pytest.param(Ownership, "are_at", lambda *_: True, range(60), id="arrived too early"),
-        pytest.param(Ownership, "are_at", lambda *_: False, range(120), id="never arrived"),
-        pytest.param(Moves, "to_purge", lambda *_: [], range(100, 280), id="nothing is purged"),
-        pytest.param(Moves, "barred", lambda _: {}, range(40), id="deleted while it comes"),
-        pytest.param(
-            Worker, "_confirm", confirm_what_may_be_lost, range(150, 200), id="confirmed too early"
-        ),
+        pytest.param(Ownership, "are_at", lambda *_: True, SEEDS, id="arrived too early"),
+        pytest.param(Ownership, "are_at", lambda *_: False, SEEDS, id="never arrived"),
+        pytest.param(Moves, "to_purge", lambda *_: [], SEEDS, id="nothing is purged"),
+        pytest.param(Moves, "barred", lambda _: {}, SEEDS, id="deleted while it comes"),
+        pytest.param(Worker, "_confirm", confirm_what_may_be_lost, SEEDS, id="confirmed too early"),
     ],
 )
 def test_a_fault_is_found(

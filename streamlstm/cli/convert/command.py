@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Exit, Option
 
 if TYPE_CHECKING:
-    from streamlstm.convert.compare import Comparison
+    from streamlstm.convert.comparison import Comparison
     from streamlstm.network.model import Model
 
 _TORCH = "PyTorch state dicts, which hold names and shapes only"

@@ -16,10 +16,10 @@ from .branches import kind_of
 from .concatenate import SLICES
 from .config import input_shape, read_parts, read_rows
 from .context import CONVOLUTIONS, GLOBAL_POOLING, POOLING
+from .evaluate_attention import attend, attend_heads
 from .graph import LAST
 from .inputs import PART
 from .network import KerasLayer, Network
-from .written_attention import FACTOR
 
 Rows = Callable[[Float64Array], Float64Array]
 RECURRENT = ("LSTM", "GRU", "SimpleRNN")
@@ -142,9 +142,9 @@ def over_rows(
     if kind == "RepeatVector":
         return lambda X: np.tile(X[-1], (config["n"], 1))
     if kind in ("Attention", "AdditiveAttention") and not layer.branches:
-        return lambda X: _attend([X, X], layer, arrays)
+        return lambda X: attend([X, X], layer, arrays)
     if kind == "MultiHeadAttention" and not layer.branches:
-        return lambda X: _attend_heads([X, X], layer, arrays)
+        return lambda X: attend_heads([X, X], layer, arrays)
     if kind == "Permute":
         return lambda X: X.T if config["dims"] == [2, 1] else X
     if kind == "Softmax" and config.get("axis") in (1, [1], -2):
@@ -158,9 +158,9 @@ def join(layer: KerasLayer, parts: list[Float64Array], arrays: list[Float64Array
     """Return what a layer makes of branches, each [rows, N] or [N], of as many rows or of one."""
     kind = kind_of(layer)
     if kind in ("Attention", "AdditiveAttention"):
-        return np.asarray(_attend(parts, layer, arrays))
+        return np.asarray(attend(parts, layer, arrays))
     if kind == "MultiHeadAttention":
-        return np.asarray(_attend_heads(parts, layer, arrays))
+        return np.asarray(attend_heads(parts, layer, arrays))
     if kind == "Dot":
         return np.asarray((parts[0] * parts[1]).sum(axis=0, keepdims=True))
     if kind in ("Maximum", "Minimum"):
@@ -265,41 +265,3 @@ def _pool(config: dict[str, Any], function: Any, X: Float64Array) -> Float64Arra
     size = _number(config, "pool_size", 2)
     places = _places(config, len(X), size, _number(config, "strides", size), 1)
     return np.stack([function(X[p[(p >= 0) & (p < len(X))]], axis=0) for p in places])
-
-
-def _attend(parts: list[Float64Array], layer: KerasLayer, arrays: list[Float64Array]) -> Any:
-    """Return what queries see of values, by keys; parts are query, value, and key if it differs."""
-    query, value, key = parts[0], parts[1], parts[-1]
-    if layer.kind == "AdditiveAttention":
-        scale = arrays[0] if arrays else np.float64(1)
-        scores = (scale * np.tanh(query[:, None] + key[None])).sum(axis=2)
-    elif layer.config.get("score_mode") == "concat":
-        *scales, weight = (float(array) for array in arrays)
-        scores = weight * np.tanh(math.prod(scales) * (query[:, None] + key[None])).sum(axis=2)
-    else:
-        scores = (float(arrays[0]) if arrays else 1.0) * query @ key.T
-        scores = scores * float(layer.config.get(FACTOR, 1.0))
-    return _shares(scores, layer) @ value
-
-
-def _attend_heads(parts: list[Float64Array], layer: KerasLayer, arrays: list[Float64Array]) -> Any:
-    """Return attention of several heads, whose arrays are those of query, key, value, output."""
-    step = 2 if layer.config.get("use_bias", True) else 1
-    kernels = arrays[::step]
-    biases = arrays[1::2] if step == 2 else [np.float64(0)] * 4
-    given = parts[0], parts[-1], parts[1]
-    query, key, value = (
-        np.einsum("tf,fhn->thn", x, kernel) + bias
-        for x, kernel, bias in zip(given, kernels, biases, strict=False)
-    )
-    scores = np.einsum("qhn,thn->hqt", query, key) / np.sqrt(query.shape[2])
-    found = np.einsum("hqt,thn->qhn", _shares(scores, layer), value)
-    return np.einsum("qhn,hno->qo", found, kernels[3]) + biases[3]
-
-
-def _shares(scores: Float64Array, layer: KerasLayer) -> Any:
-    if "use_causal_mask': True" in repr(layer.calls):
-        later = np.arange(scores.shape[-1]) > np.arange(scores.shape[-2])[:, None]
-        scores = np.where(later, -np.inf, scores)
-    found = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return found / found.sum(axis=-1, keepdims=True)

@@ -165,9 +165,9 @@ class FunctionalGraph:
         elif kind not in _RECURRENT or output != 1:
             which = ""
         if not which:
-            taker = repr(layer_name(path[-1])) if path else "the output"
+            taker = f"layer {layer_name(path[-1])!r}" if path else "the answer"
             raise ConvertError(
-                f"layer {taker} takes output {output} of {name!r}, the cell state, which no layer "
+                f"{taker} takes output {output} of {name!r}, the cell state, which no layer "
                 f"here returns: take output 1, the hidden state, when it is trained; or bring what "
                 f"comes before, keras.Model(net.inputs, net.get_layer({name!r}).input)."
             )

@@ -16,6 +16,12 @@ from .signal import BranchesError, WindowNeededError
 from .signals import Labels, Signal, Signals, StreamsMixedError
 from .whole_window import in_order
 
+_MIXED = (
+    "the output holds {} of {} streams: its axes of streams and rows may be exchanged, as by "
+    "nn.LSTM "
+    "without batch_first=True"
+)
+
 
 class Residual(NamedTuple):
     """Input added to each output (-1: none) and its factor; None without a residual connection."""
@@ -92,7 +98,7 @@ def _read_window(signals: Signals, labels: Labels) -> Output:
     stream, step = signals.steps_of(found)
     streams = np.unique(stream)
     if len(streams) != signals.streams and list(streams) != [0]:
-        raise StreamsMixedError(f"the output holds {len(streams)} of {signals.streams} streams")
+        raise StreamsMixedError(_MIXED.format(len(streams), signals.streams))
     kinds = [signals[n] for n in np.unique(found.signal)]
     kept = np.ones(len(flat), bool)
     sequence = len(np.unique(step)) > 1
@@ -155,7 +161,7 @@ def _steps(signals: Signals, positions: Labels) -> int:
             f"the output holds {len(steps)} of {signals.steps} steps, neither all nor the last one"
         )
     if len(streams) != signals.streams and list(streams) != [0]:
-        raise StreamsMixedError(f"the output holds {len(streams)} of {signals.streams} streams")
+        raise StreamsMixedError(_MIXED.format(len(streams), signals.streams))
     return len(steps)
 
 

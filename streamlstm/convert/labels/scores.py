@@ -14,13 +14,7 @@ LEFT_OUT = -1e4  # what is added to scores that do not count, or less
 
 def shares_by_head(values: Followed, labels: Labels) -> Labels | None:
     """Return the labels of the softmax of attention scores; None for others."""
-    number = int(values.signals.locate(labels).signal.flat[0])
-    if number < 0:
-        return None
-    first = values.signals[number]
-    while first.source is not None and not first.hidden and first.layer and first.layer.steps:
-        first = first.source
-    if first not in values.scores:
+    if not are_scores(values, labels):
         return None
 
     def follow(part: Labels) -> Labels:
@@ -31,6 +25,17 @@ def shares_by_head(values: Followed, labels: Labels) -> Labels | None:
         return rows_of(values, made, positions[:, 0] // made.rows)
 
     return by_head(follow, labels, signals=values.signals)
+
+
+def are_scores(values: Followed, labels: Labels) -> bool:
+    """Return whether labels are those of attention scores, perhaps scaled."""
+    number = int(values.signals.locate(labels).signal.flat[0])
+    if number < 0:
+        return False
+    first = values.signals[number]
+    while first.source is not None and not first.hidden and first.layer and first.layer.steps:
+        first = first.source
+    return first in values.scores
 
 
 def heads_over_rows(values: Followed, labels: Labels) -> bool:

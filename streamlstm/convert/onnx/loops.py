@@ -1,4 +1,4 @@
-"""Loop nodes, as tf2onnx writes layers of Keras, replaced by the layers that they compute.
+"""Loop and Scan nodes, as tf2onnx writes layers of Keras, replaced by the layers they compute.
 
 The body of a loop is followed once, symbolically: what each state becomes in a step is an
 expression (:mod:`streamlstm.convert.loops.expressions`), in which cells are recognised.
@@ -43,7 +43,7 @@ class _Row:
 
 def replace_loops(model: Any) -> tuple[Any, dict[str, str]]:
     """Return a graph in which loops are recurrent nodes, and why others are not, by their names."""
-    if not any(node.op_type == "Loop" for node in model.graph.node):
+    if not any(node.op_type in ("Loop", "Scan") for node in model.graph.node):
         return model, {}
     import onnx
 
@@ -54,9 +54,10 @@ def replace_loops(model: Any) -> tuple[Any, dict[str, str]]:
     nodes, problems = [], {}
     for proto in model.graph.node:
         found = [proto]
-        if proto.op_type == "Loop":
+        if proto.op_type in ("Loop", "Scan"):
+            kind = _Loop if proto.op_type == "Loop" else _Scan
             try:
-                found = _Loop(proto, opsets, constants).nodes()
+                found = kind(proto, opsets, constants).nodes()
             except (ConvertError, *_MALFORMED) as error:
                 problems[proto.name or proto.output[0]] = str(error).rstrip(".")
         nodes += found
@@ -80,6 +81,8 @@ def _constants(graph: Any, opsets: dict[str, int]) -> dict[str, Any]:
 class _Loop:
     """A loop over the rows of a series."""
 
+    conditions = 1  # outputs of the body before those that are passed on
+
     def __init__(self, proto: Any, opsets: dict[str, int], outer: Mapping[str, Any]) -> None:
         self.proto, self.opsets, self.outer = proto, opsets, outer
         self.body = Node(proto, opsets).attribute("body")
@@ -100,9 +103,20 @@ class _Loop:
         self.values |= _constants(self.body, self.opsets)
         self.values |= {inputs[0]: _Counter()}
         passed = list(zip(inputs[2:], outputs[1:], self.proto.input[2:], strict=False))
+        return self._states(passed, 2)
+
+    def _states(self, passed: list[tuple[str, str, str]], first: int) -> dict[int, State]:
+        """Return the states of a body whose inputs from ``first`` on are passed to the next step.
+
+        Parameters
+        ----------
+        passed : list of (str, str, str)
+            Names of what comes into the body, of what it becomes, and of what it is at first.
+        first : int
+        """
         atoms = {}
         for n, (before, after, start) in enumerate(passed):
-            kind = self.body.input[n + 2].type.tensor_type
+            kind = self.body.input[n + first].type.tensor_type
             if before == after:
                 self.values[before] = self._outside(start)
             elif kind.elem_type not in (1, 10, 11):  # float32, float16, float64
@@ -216,18 +230,22 @@ class _Loop:
         opsets = [helper.make_opsetid(domain, version) for domain, version in self.opsets.items()]
         return compute(node, dict(zip(node.inputs, inputs, strict=True)), opsets)
 
+    def _starts(self) -> list[str]:
+        """Return the names of what is passed on, at first."""
+        return list(self.proto.input[2:])
+
     def _written(self, cells: list[Cell], states: dict[int, State]) -> list[Any]:
         """Return the recurrent nodes, and what gives their outputs the names of the loop's."""
         name = self.proto.name or self.proto.output[0]
-        starts = self.proto.input[2:]
+        starts = self._starts()
         writer = CellWriter(name, self.opsets.get("", 17))
         every, last = writer.write(cells, self.series, starts)
-        count = len(self.proto.input) - 2
+        count = len(starts)
         for n, output in enumerate(self.proto.output[:count]):
             if n in last:
                 writer.rename(last[n], output)
         for n, output in enumerate(self.proto.output[count:]):
-            value = self.values.get(self.body.output[1 + count + n].name)
+            value = self.values.get(self.body.output[self.conditions + count + n].name)
             place = next(
                 (k for k, cell in enumerate(cells) if _same(value, states[cell.h].after)), None
             )
@@ -235,6 +253,38 @@ class _Loop:
                 raise ConvertError(f"{output} collects something else than the hidden state")
             writer.rename(every[place], output)
         return writer.nodes
+
+
+class _Scan(_Loop):
+    """A scan over the rows of a series: its body is given a row, and has no number of the step."""
+
+    conditions = 0
+
+    def _starts(self) -> list[str]:
+        return list(self.proto.input[: self._count()])
+
+    def _count(self) -> int:
+        node = Node(self.proto, self.opsets)
+        rows = int(node.attribute("num_scan_inputs"))
+        turned = [
+            n for key in ("input", "output") for n in self._of(node, f"scan_{key}_directions")
+        ]
+        axes = [n for key in ("input", "output") for n in self._of(node, f"scan_{key}_axes")]
+        if rows != 1 or any(turned) or any(axes) or node.opset < 9:
+            raise ConvertError("it runs over several series, backwards, or over another axis")
+        return len(self.proto.input) - rows
+
+    @staticmethod
+    def _of(node: Node, key: str) -> list[int]:
+        return list(node.attribute(key) or ())
+
+    def _run(self) -> dict[int, State]:
+        count = self._count()
+        inputs, outputs = [v.name for v in self.body.input], [v.name for v in self.body.output]
+        self.values |= _constants(self.body, self.opsets)
+        self.values[inputs[count]] = self._take_row(self.proto.input[count])
+        passed = zip(inputs[:count], outputs[:count], self.proto.input[:count], strict=True)
+        return self._states(list(passed), 0)
 
 
 def _same(value: Any, after: Expression) -> bool:

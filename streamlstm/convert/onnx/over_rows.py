@@ -160,7 +160,7 @@ def pooling(node: Node, x: SymbolicTensor) -> SymbolicTensor:
     x = of_channels(node, x, x.width)
     size, stride = _single(node.attribute("kernel_shape"), 0), _single(node.attribute("strides"), 1)
     if node.attribute("ceil_mode", 0) or _single(node.attribute("dilations"), 1) != 1 or not size:
-        raise ConvertError(f"{node}: expected no ceil_mode and no dilations.")
+        raise ConvertError(f"{node}: it has ceil_mode or dilations, and pooling here has neither.")
     assert x.time is not None
     left, right = _pads(node, x.time.size, size, stride)
     counted = bool(node.attribute("count_include_pad", 0)) and bool(left or right)

@@ -1,8 +1,4 @@
-"""Reads streams from the store that are not in memory: restores, looks up and lists them.
-
-A worker of a fleet has streams elsewhere as well: of partitions that it has from workers that have
-died, in their folders; and such as have come, and are not in its store yet.
-"""
+"""Reads streams from the store that are not in memory: restores, looks up and lists them."""
 
 from __future__ import annotations
 
@@ -12,21 +8,20 @@ from itertools import islice
 
 from ...engine.dirty_tracker import DirtyTracker
 from ...engine.ids import MAX_INTEGER_ID, StreamId
-from ...engine.records import RecordBatch, store_key, stream_from_key
+from ...engine.records import store_key, stream_from_key
 from ...engine.stream_producers import Standing
-from ...errors import DamagedRecordError, StoreError
+from ...errors import DamagedRecordError
 from .adopted import Adopted
-from .epochs import Epochs
-from .outage import Outage
 from .shared_store import SharedStore
 from .store import Store
+from .stored_records import StoredRecords
 
 _LAST_INTEGER = store_key(MAX_INTEGER_ID)
 PRELOAD_STREAMS = 4096  # restored at a time
 
 
-class StoredStreams:
-    """The streams that are in a store and not in memory.
+class StoredStreams(StoredRecords):
+    """The streams that are in a store, or elsewhere, and not in memory.
 
     Parameters
     ----------
@@ -36,34 +31,19 @@ class StoredStreams:
 
     Attributes
     ----------
-    epochs : Epochs or None
-        Of the store's records; None where streams never restart.
-    batch : RecordBatch
-        Under way to the store; the streams that it deletes count as deleted.
-    outage : Outage
-        Of reading.
     returned : int
         Streams that were restored because a message needed them.
-    adopted : list of Adopted
-        Partitions with streams in other folders, which count only where the store has none.
     are_own : callable or None
         Tells of each stream whether it is this worker's, where others share the store.
-    incoming : dict of bytes to bytes
-        Records that go to the store with the next commit, without having been in memory.
     """
 
-    epochs: Epochs | None
-    batch: RecordBatch
-
     def __init__(self, tracker: DirtyTracker, store: Store) -> None:
-        self._tracker, self._store = tracker, store
+        super().__init__(store)
+        self._tracker = tracker
         self._shared = isinstance(store, SharedStore)  # others put streams there
         self._remaining = store.count()  # streams of the store that may not be in memory
-        self.outage = Outage("read")
         self.returned = 0
-        self.adopted: list[Adopted] = []
         self.are_own: Callable[[Sequence[StreamId]], list[bool]] | None = None
-        self.incoming: dict[bytes, bytes] = {}
 
     @property
     def has_any(self) -> bool:
@@ -147,11 +127,11 @@ class StoredStreams:
         listed: list[tuple[StreamId, int]] = []
         while self.has_any and len(listed) < count and (end is None or start < end):
             deleted = set(self.batch.deleted)
-            page = self._page((prefix or "").encode(), start, count)
+            page = self.page((prefix or "").encode(), start, count)
             if not page:
                 break
             start = page[-1][0]
-            records = {k: self._decode(r) for k, r in page if k not in deleted}
+            records = {k: self.decode(r) for k, r in page if k not in deleted}
             absent = self._own(self._tracker.absent(map(stream_from_key, records)))
             found = [records[store_key(stream)] for stream in absent]
             seqs = self._tracker.seqs_or_zero(absent, found)
@@ -181,7 +161,7 @@ class StoredStreams:
         items, done, total = self._store.items(), 0, self._store.count()
         if partial:
             items = islice(items, self._tracker.free_slots)
-        while found := {k: self._decode(r) for k, r in islice(items, PRELOAD_STREAMS)}:
+        while found := {k: self.decode(r) for k, r in islice(items, PRELOAD_STREAMS)}:
             self._put_back(found)
             done += len(found)
             progress(done, total)
@@ -208,7 +188,7 @@ class StoredStreams:
         keys = adopted.next_keys()
         if keys is None:
             return True
-        own = self._read(keys := self._absent(_streams(keys)), [])[0]
+        own = self.read(keys := self._absent(_streams(keys)), [])[0]
         others = adopted.read([key for key in keys if key not in own])
         if others:
             self.take_over(others, reserve)
@@ -221,7 +201,7 @@ class StoredStreams:
             with suppress(DamagedRecordError):  # in the store it harms nobody until it is needed
                 self._tracker.restore(_streams(records), list(records.values()), dirty=True)
                 return
-        self.incoming |= self._marked(records)
+        self.incoming |= self.marked(records)
         self._remaining += len(records)
 
     def next_keys(self, after: bytes, count: int) -> list[bytes]:
@@ -266,66 +246,13 @@ class StoredStreams:
         """
         if not self.has_any:
             return {}, {}
-        return self._read(self._absent(streams), self.adopted)
+        return self.read(self._absent(streams), self.adopted)
 
     def _absent(self, streams: Iterable[StreamId]) -> list[bytes]:
         """Return the keys of those of these streams that are neither in memory nor forgotten."""
         absent = self._tracker.absent(streams)
         deleted = set(self.batch.deleted) if self.batch.deleted else ()
         return [key for key in map(store_key, absent) if key not in deleted]
-
-    def _read(
-        self, keys: Sequence[bytes], elsewhere: Sequence[Adopted]
-    ) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
-        """Read what the store has, and what is only elsewhere."""
-        if not keys:
-            return {}, {}
-        if self.outage.error is not None and self.outage.retry_in() > 0:
-            raise self.outage.error
-        try:
-            own = self._of_store(keys)
-            others: dict[bytes, bytes] = {}
-            for adopted in elsewhere:
-                others |= adopted.get([key for key in keys if key not in own])
-        except StoreError as error:
-            self.outage.record(error)
-            raise
-        self.outage.end()
-        return {k: self._decode(r) for k, r in own.items()}, others
-
-    def _of_store(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        # In this order: what is not under way any more is in the store.
-        coming = (self.incoming, self.batch.absorbed)
-        records = self._store.get(keys)
-        found = {k: r for k, r in zip(keys, records, strict=True) if r is not None}
-        for these in coming:
-            if these:
-                found |= {key: these[key] for key in keys if key in these}
-        return found
-
-    def _page(self, prefix: bytes, after: bytes, count: int) -> list[tuple[bytes, bytes]]:
-        """Return the next streams of the store and of everywhere else."""
-        coming = (self.incoming, self.batch.absorbed)
-        page = self._store.page(prefix, after, count)
-        if not (self.adopted or any(coming)):
-            return page
-        found: dict[bytes, bytes] = {}
-        for adopted in self.adopted:
-            found |= self._marked(adopted.page(prefix, after, count))
-        found |= dict(page)
-        for these in coming:
-            found |= {k: r for k, r in these.items() if k > after and k.startswith(prefix)}
-        return sorted(found.items())[:count]
-
-    def _decode(self, record: bytes) -> bytes:
-        """Return a record of the store, of whatever epoch, as one of the model that runs."""
-        return record if self.epochs is None else self.epochs.current(record)
-
-    def _marked(self, records: dict[bytes, bytes]) -> dict[bytes, bytes]:
-        """Return records of the model that runs as the store has them."""
-        if self.epochs is None:
-            return records
-        return {key: self.epochs.marked(record) for key, record in records.items()}
 
     def _put_back(self, found: dict[bytes, bytes]) -> None:
         self._tracker.restore(_streams(found), list(found.values()))

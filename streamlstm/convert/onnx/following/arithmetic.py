@@ -9,7 +9,7 @@ from ....errors import ConvertError
 from ...common.weights import Float64Array
 from ...labels.arithmetic import absolute, add, scale
 from ...labels.forks import multiply
-from ...labels.scores import LEFT_OUT, mask_scores
+from ...labels.scores import LEFT_OUT, are_scores, mask_scores
 from ...labels.sequences import without_rest
 from ...labels.signal import Labels
 from ..arithmetic import FUNCTIONS
@@ -37,6 +37,8 @@ def arithmetic(values: Following, node: Node, inputs: list[Value]) -> list[Value
     function = _function(node.op)
     shape = np.broadcast_shapes(*(np.shape(value) for value in inputs))
     made = computed(function, inputs, shape)
+    if node.op in ("Mul", "Add") and len(inputs) == 2 and _masked(values, node.op, inputs, made):
+        return [made]
     operands = [value for value in inputs if isinstance(value, Live)]
     if any(value.labels is None for value in operands):
         return [named(values, made)]
@@ -51,6 +53,29 @@ def arithmetic(values: Following, node: Node, inputs: list[Value]) -> list[Value
     except ConvertError as error:
         made.problem = error
     return [made]
+
+
+def _masked(values: Following, op: str, inputs: list[Value], made: Live) -> bool:
+    """Follow scores times a mask, plus a large negative number where it is zero: a choice."""
+    x, constant = inputs if isinstance(inputs[0], Live) else inputs[::-1]
+    if not isinstance(x, Live) or isinstance(constant, Live) or np.ndim(constant) < 2:
+        return False
+    mask = np.broadcast_to(np.asarray(constant, np.float64), made.shape)
+    if op == "Mul" and x.labels is not None:
+        zeros = mask == 0
+        if not zeros.any() or not (zeros | (mask == 1)).all() or not are_scores(values, x.labels):
+            return False
+        made.kept = x, mask
+        made.problem = ConvertError(f"{values.where} multiplies attention scores by a mask.")
+        return True
+    if op != "Add" or x.kept is None:
+        return False
+    scores, kept = x.kept
+    left_out = mask <= LEFT_OUT
+    if (left_out != (kept == 0)).any() or np.where(left_out, 0, mask).any():
+        return False
+    made.labels = mask_scores(values, np.broadcast_to(values.whole(scores), made.shape), mask)
+    return True
 
 
 def _function(op: str) -> Callable[..., Any]:
@@ -108,7 +133,15 @@ def _combined(
 def _joined(values: Following, op: str, a: Labels, b: Labels, what: str) -> Labels | None:
     signals = values.signals
     if op in ("Add", "Sum", "Sub"):
-        return add(signals, a, b, -1.0 if op == "Sub" else 1.0, what)
+        try:
+            return add(signals, a, b, -1.0 if op == "Sub" else 1.0, what)
+        except ConvertError:
+            if min(a.ndim, b.ndim) < 4 or a.shape == b.shape:
+                raise
+        raise ConvertError(
+            f"{what} joins each row with every other one, as additive attention of all rows to "
+            "all does: only that of one query, such as the last row, has layers here."
+        )
     if op == "Mul":
         return multiply(signals, without_rest(signals, a), without_rest(signals, b), what)
     if op in ("Max", "Min"):  # max(a, b) = a + relu(b - a), min(a, b) = a - relu(a - b)

@@ -91,7 +91,9 @@ def named(values: Following, made: Live) -> Live:
             if found is not None and (axes == 1 or isinstance(found, LayerNormalisation)):
                 made.labels = _applied(values, values.labels(base), found, axes)
                 return made
-    made.problem = ConvertError(
+    operands = () if made.formula is None else made.formula.operands
+    earlier = (x.problem for x in operands if isinstance(x, Live) and x.labels is None)
+    made.problem = next(filter(None, earlier), None) or ConvertError(
         f"{values.where} is part of a computation that is no known activation or normalisation."
     )
     return made

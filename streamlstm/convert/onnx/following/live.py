@@ -46,6 +46,8 @@ class Live:
         How it is computed, if from functions of single values and the like.
     integer : bool
         Whether it holds whole numbers: categories.
+    kept : tuple of Live and array, optional
+        If it is attention scores times a mask of zeros and ones: both.
     """
 
     shape: tuple[int, ...]
@@ -54,6 +56,7 @@ class Live:
     problem: ConvertError | None = None
     formula: Formula | None = None
     integer: bool = False
+    kept: "tuple[Live, Float64Array] | None" = None
 
     @property
     def ndim(self) -> int:

@@ -56,7 +56,7 @@ def pooling(values: Following, node: Node, inputs: list[Value]) -> list[Value]:
     x, _ = _one_axis(node, inputs[0], np.zeros((1, 1, 1)))
     size, stride = _last(node.attribute("kernel_shape"), 0), _last(node.attribute("strides"), 1)
     if node.attribute("ceil_mode", 0) or _last(node.attribute("dilations"), 1) != 1 or not size:
-        raise ConvertError(f"{node}: expected no ceil_mode and no dilations.")
+        raise ConvertError(f"{node}: it has ceil_mode or dilations, and pooling here has neither.")
     labels = values.labels(x)
     left, right = padding_of_node(node, labels.shape[2], size, stride)
     function = "max" if node.op == "MaxPool" else "mean"

@@ -9,21 +9,30 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from ....errors import StoreError
 from ....files import replace_file
 
 _NOTE = "arrived.json"
 
 
 def read_arrived(folder: Path) -> dict[int, int]:
-    """Return the epoch of each partition that has come to a folder, empty if none has."""
+    """Return the epoch of each partition that has come to a folder, empty if none has.
+
+    Raises
+    ------
+    StoreError
+        If the note cannot be read.
+    """
     try:
-        return {int(each): int(epoch) for each, epoch in json.loads(_text(folder)).items()}
+        found = json.loads((folder / _NOTE).read_text())
+        return {int(each): int(epoch) for each, epoch in found.items()}
     except FileNotFoundError:
         return {}
-
-
-def _text(folder: Path) -> str:
-    return (folder / _NOTE).read_text()
+    except (OSError, ValueError, AttributeError) as error:
+        raise StoreError(
+            f"{folder / _NOTE}: expected which partitions have come to this store ({error}); "
+            "restore the folder of the fleet from a backup."
+        ) from None
 
 
 def write_arrived(folder: Path, epochs: Mapping[int, int]) -> None:
