@@ -79,7 +79,7 @@ class Source:
         for stream in STREAMS:
             codes = []
             for router in self.serving().values():
-                reply = self.sockets._send(router, wire.Last([stream]))
+                reply = self.sockets.request(router, wire.Last([stream]))
                 codes.append(reply.code if isinstance(reply, wire.Error) else "here")
             assert sorted(codes) == ["here"] + ["moved"] * (len(codes) - 1), (codes, self.serving())
             state = self.sockets.ask(stream, wire.Export(stream))
@@ -202,7 +202,7 @@ def test_redis_goes_and_comes_back(fleet: FleetProcess, source: Source, redis: R
     redis.kill()
     wait_until(lambda: sum("it answers busy until" in line for line in fleet.lines) >= len(before))
     routers = source.serving().values()
-    said = [source.sockets._send(router, wire.Last([STREAMS[0]])) for router in routers]
+    said = [source.sockets.request(router, wire.Last([STREAMS[0]])) for router in routers]
     assert {reply.code for reply in said if isinstance(reply, wire.Error)} == {"busy", "moved"}
     assert any("cannot reach the store" in str(reply) for reply in said)
     redis.start()
