@@ -250,6 +250,10 @@ class ChaosRun:
         """Let the worker change to the other variant of the model."""
         assert self._worker is not None
         self._replace_model()
+        self._reload()
+
+    def _reload(self) -> None:
+        """Let the worker take the model that is in the file."""
         with self._client() as client:
             client.reload()
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from streamlstm import wire
 from streamlstm.client.client import Client
-from streamlstm.errors import BadValueError
+from streamlstm.errors import BadValueError, RemoteError
 
 from .chaos import COMMITS_MS, FEW_SLOTS, STORE_KIND, ChaosRun, Publisher, ViolationError
 from .fleet import Fleet
@@ -91,6 +91,16 @@ class FleetChaosRun(ChaosRun):
             self._size = self._random.randrange(1, MOST_WORKERS + 1)
             self._fleet.ask("scale", self._size)
 
+    def _reload(self) -> None:
+        """Let all workers change; again while one ends meanwhile, since then none has changed."""
+        deadline = time.monotonic() + TIMEOUT
+        while True:
+            try:
+                return super()._reload()
+            except RemoteError:
+                if time.monotonic() > deadline:
+                    raise
+
     def _kill_changing_model(self) -> None:
         """Kill a worker, or the supervisor, while all change their model."""
         self._change_model()
@@ -115,3 +125,9 @@ class FleetChaosRun(ChaosRun):
 
     def _client(self) -> Client:
         return Client(endpoints=self._file, timeout=TIMEOUT)
+
+    def __exit__(self, *exception: object) -> None:
+        if self._worker is not None:  # its workers would go on writing for a moment
+            self._worker.stop()
+            self._worker = None
+        super().__exit__(*exception)
