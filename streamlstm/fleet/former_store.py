@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import wire
+from ..errors import StoreError
 from ..serving.stores.lmdb.data_file import DATA, LOCK
 from ..serving.stores.lmdb.seal import SEAL
 from .record import Record
@@ -32,8 +33,19 @@ def record_of_former_store() -> Record:
 
 
 def move_former_store(place: Path) -> None:
-    """Move the files of a single worker's store to where the first worker of a fleet has them."""
+    """Move the files of a single worker's store to where the first worker of a fleet has them.
+
+    Raises
+    ------
+    StoreError
+        If that worker has a store already; then nothing has changed.
+    """
     folder = place / Record.new().folder(FIRST)
+    if (folder / DATA).exists():
+        raise StoreError(
+            f"{place}: there is the store of a single worker ({DATA}) beside those of a fleet; "
+            "move it into a folder of its own, then start the fleet again."
+        )
     folder.mkdir(exist_ok=True)
     for name in _FILES:
         if (place / name).exists():

@@ -92,13 +92,14 @@ class PlainSockets:
 
     def follow(self, router: str) -> None:
         """Ask a worker who has which partition."""
-        reply = self._send(router, wire.Table())
+        reply = self.request(router, wire.Table())
         assert isinstance(reply, wire.Done)
         table = wire.FleetTable.from_value(reply.value)
         owners = [table.owner(partition) for partition in range(wire.PARTITIONS)]
         self.routers = [None if owner is None else owner.router for owner in owners]
 
-    def _send(self, router: str, request: wire.Request) -> wire.Reply:
+    def request(self, router: str, request: wire.Request) -> wire.Reply:
+        """Return a worker's reply to a request."""
         if router not in self._sockets:
             socket = self._sockets[router] = self._context.socket(zmq.DEALER)
             socket.set(zmq.LINGER, 0)
@@ -118,7 +119,7 @@ class PlainSockets:
             if router is None:  # the worker that was asked did not know yet
                 self.learn()
                 continue
-            reply = self._send(router, request)
+            reply = self.request(router, request)
             if isinstance(reply, wire.Error) and reply.code == "moved":
                 assert reply.number == partition
                 assert reply.owner is not None
@@ -196,5 +197,5 @@ class SurvivingSockets(PlainSockets):
     def commit(self) -> None:
         """Wait until all that was applied is committed."""
         for router in {router for router in self.routers if router is not None}:
-            reply = self._send(router, wire.Barrier(0, 0))
+            reply = self.request(router, wire.Barrier(0, 0))
             assert isinstance(reply, wire.Done), reply

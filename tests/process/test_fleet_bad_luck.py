@@ -18,6 +18,8 @@ import pytest
 import zmq
 
 from streamlstm import LSTM, Dense, Engine, wire
+from streamlstm.errors import EndpointError
+from streamlstm.fleet.endpoints import claim_file
 from streamlstm.serving.stores.lmdb.folder import OF_A_FLEET
 
 from ..contract.models import random_model
@@ -94,10 +96,7 @@ def fleet(folder: Path, told: Told) -> Iterator[FleetProcess]:
     fleet = FleetProcess(folder / "model.safetensors", folder)
     told.router = fleet.workers()["w0"]["router"]
     yield fleet
-    if fleet.process.poll() is None:
-        fleet.process.send_signal(signal.SIGINT)
     assert fleet.stop() == 0, "".join(fleet.lines)
-    assert not fleet.endpoints.exists()
 
 
 def test_the_store_of_a_single_worker_becomes_that_of_a_fleet(
@@ -114,7 +113,8 @@ def test_another_fleet_or_worker_leaves_this_one_alone(
 ) -> None:
     store = f"--store=lmdb:{folder / 'streams'}"
     assert "another fleet, or a worker, uses it" in refused(folder, store)
-    assert "a fleet that runs has written it" in refused(folder, file="fleet.json")
+    with pytest.raises(EndpointError, match="a fleet that runs has written it"):
+        claim_file(fleet.endpoints)
     shown = subprocess.run(
         [sys.executable, "-m", "streamlstm", "serve", str(folder / "model.safetensors"), store],
         capture_output=True,
@@ -181,28 +181,13 @@ def test_a_store_that_is_deleted_is_written_again(
     while not table.exists():
         told.step()
     assert fleet.stop() == 0, "".join(fleet.lines)
-    said = subprocess.run(
-        [sys.executable, "-m", "streamlstm", "fleet", "scale", "3"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert said.returncode == 1
-    assert "fleet.json: cannot be read" in said.stderr
+    with pytest.raises(EndpointError, match="cannot be read"):
+        fleet.ask("scale", 3)
 
 
-def test_another_model_and_a_newer_table_are_refused(folder: Path, told: Told) -> None:
+def test_another_model_is_refused(folder: Path, told: Told) -> None:
     """After the fleet of this file has stopped; with the right model it has everything."""
     store = f"--store=lmdb:{folder / 'streams'}"
-    table = folder / "streams" / OF_A_FLEET
-    kept = table.read_bytes()
-    table.write_text(json.dumps({**json.loads(kept), "format": 2}))
-    assert "a newer streamlstm has written it" in refused(folder, store)
-    table.unlink()
-    assert "table.json, is missing" in refused(folder, store)
-    table.write_bytes(kept)
     OTHER.save(folder / "model.safetensors")
     said = refused(folder, store)
     assert "holds streams of the model" in said
@@ -211,4 +196,6 @@ def test_another_model_and_a_newer_table_are_refused(folder: Path, told: Told) -
     again = FleetProcess(folder / "model.safetensors", folder)
     told.router = again.workers()["w0"]["router"]
     told.step()
+    again.process.send_signal(signal.SIGINT)
     assert again.stop() == 0, "".join(again.lines)
+    assert not again.endpoints.exists()

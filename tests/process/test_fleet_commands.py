@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from streamlstm import LSTM, Dense, Engine
+from streamlstm import LSTM, Dense, Engine, wire
 
 from ..contract.models import random_model
 from .conftest import MODEL
@@ -125,8 +125,16 @@ def test_the_model_changes_in_all_workers_or_in_none(
     for stream in STREAMS:
         y = reference.step(stream, [0.5, 5.0], seq=5)
         assert (sockets.step(stream, 5, [0.5, 5.0]).values == y).all()
-    # A worker that is started now has the model of the others.
+    # A client may ask any worker; all change, or none.
+    router = fleet.workers()["w1"]["router"]
+    done = sockets.request(router, wire.Reload(False))
+    assert isinstance(done, wire.Done)
+    assert done.value["before"] == done.value["model"] == LATER.fingerprint
     OTHER.save(file)
+    error = sockets.request(router, wire.Reload(False))
+    assert isinstance(error, wire.Error)
+    assert "no worker of the fleet has changed its model" in error.message
+    # A worker that is started now has the model of the others.
     run("fleet", "scale", "3", folder=folder)
     for stream in STREAMS:
         y = reference.step(stream, [0.5, 6.0], seq=6)

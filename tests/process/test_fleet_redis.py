@@ -179,7 +179,7 @@ def test_redis_goes_and_comes_back(fleet: FleetProcess, source: Source, redis: R
     before = {name: each["pid"] for name, each in fleet.workers().items()}
     redis.kill()
     wait_until(lambda: sum("answers busy until" in line for line in fleet.lines) >= len(before))
-    reply = source.sockets._send(source.sockets.routers[PARTITIONS[0]], wire.Last([STREAMS[0]]))
+    reply = source.sockets.request(source.sockets.routers[PARTITIONS[0]], wire.Last([STREAMS[0]]))
     assert isinstance(reply, wire.Error)
     assert (reply.code, reply.message[:34]) == ("busy", "this worker cannot reach the store")
     redis.start()
