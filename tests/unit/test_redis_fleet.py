@@ -39,6 +39,7 @@ PARTITIONS = partitions_of(STREAMS).tolist()
 def no_watching(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a test say when the supervisor looks, and when a worker renews its lease."""
     monkeypatch.setattr(table_redis, "LOOK_SECONDS", 1e6)
+    monkeypatch.setattr(table_redis, "LEASE_SECONDS", 60.0)
     monkeypatch.setattr(lease, "RENEW_SECONDS", 1e6)
 
 
@@ -120,6 +121,22 @@ def test_a_worker_whose_lease_has_ended_writes_nothing(redis: Redis, table: Tabl
     store.close()
     again.check()
     again.close()
+
+
+def test_workers_renew_their_leases_first_after_a_redis_that_did_not_answer(
+    redis: Redis, table: TableRedis
+) -> None:
+    store = member(redis, table)
+    with redis.client() as server:
+        server.delete("streamlstm:lease:w0")
+    table._looked -= 60.0  # as if it had answered then for the last time
+    table._look()
+    assert table.lost() == []
+    store.check()
+    table._grace_until = 0.0
+    table._look()
+    assert table.lost() == []
+    store.close()
 
 
 def test_a_process_that_has_ended_need_not_be_waited_for(redis: Redis, table: TableRedis) -> None:
@@ -205,6 +222,24 @@ def test_a_table_of_an_older_file_is_replaced(redis: Redis, table: TableRedis) -
     store.commit([], records(1))
     assert not store.refused
     store.close()
+
+
+def test_workers_change_the_model_one_after_the_other(redis: Redis, table: TableRedis) -> None:
+    first, second = member(redis, table), member(redis, table, "w1")
+    now = owned(table, 0, 1)
+    first.hold(range(0, wire.PARTITIONS, 2), now)
+    second.hold(range(1, wire.PARTITIONS, 2), now)
+    first.set_header(HEADER._replace(model="another").continued_from(HEADER))
+    second.commit([], records(2))
+    first.commit([], records(1))
+    first.set_header(HEADER._replace(model="third").restarted_from(first.header))
+    second.commit([], records(4))  # of the epoch before, so these streams restart
+    first.set_header(HEADER._replace(model="fourth"))
+    with pytest.raises(StoreError, match="another worker of the fleet runs the model fourth now"):
+        second.commit([], records(3))
+    assert second.get(KEYS) == [bytes([1 + 3 * (p % 2)]) * SIZE for p in PARTITIONS]
+    for store in (first, second):
+        store.close()
 
 
 class Worker:
