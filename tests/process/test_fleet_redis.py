@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -194,6 +195,28 @@ def test_a_worker_that_was_stopped_commits_nothing_and_joins_again(
     )
     source.send()
     source.check()
+
+
+@pytest.mark.exhaustive
+def test_a_fleet_whose_supervisor_was_killed_goes_on(
+    fleet: FleetProcess, redis: Redis, tmp_path: Path
+) -> None:
+    model = fleet.endpoints.parent / "model.safetensors"
+    where = ("--store", f"{redis.url}?prefix=second", "--commit-ms", "60000")
+    first = FleetProcess(model, tmp_path, *where)
+    sockets = PlainSockets(next(iter(first.workers().values()))["router"])
+    for stream in STREAMS:
+        sockets.step(stream, 1, [1.0, 2.0])
+    sockets.close()
+    first.process.kill()
+    first.process.wait()
+    second = FleetProcess(model, tmp_path, *where)
+    sockets = PlainSockets(next(iter(second.workers().values()))["router"])
+    for stream in STREAMS:  # its workers have committed what nobody had asked them to
+        assert sockets.step(stream, 2, [1.0, 2.0]).seq == 2
+    sockets.close()
+    assert second.stop() == 0
+    first.stop()
 
 
 def test_redis_goes_and_comes_back(fleet: FleetProcess, source: Source, redis: Redis) -> None:
