@@ -27,6 +27,10 @@ class Fleet(Process):
         command = ("streamlstm", "fleet", str(model), "--workers", str(workers), "--threads", "1")
         super().__init__("fleet", *command, *options, file=file)
 
+    def _is_written(self, endpoints: Path) -> bool:
+        """A fleet that was killed has left its file, which clients go on reading."""
+        return endpoints.exists() and json.loads(endpoints.read_text())["pid"] == self.pid
+
     def ask(self, *question: Any) -> dict[str, Any]:
         """Return the status after a question."""
         return ask(self.file, *question)

@@ -45,7 +45,6 @@ class Process:
         self._folder = tempfile.TemporaryDirectory()
         self._stderr = Path(self._folder.name) / "stderr"
         self.file = endpoints = file or Path(self._folder.name) / "endpoints.json"
-        endpoints.unlink(missing_ok=True)
         with self._stderr.open("wb") as stderr:
             # A new session: Ctrl-C is for the benchmark, which ends its processes itself.
             self._process = subprocess.Popen(
@@ -64,12 +63,16 @@ class Process:
 
     def _wait(self, endpoints: Path) -> dict[str, str]:
         deadline = time.monotonic() + START_SECONDS
-        while not endpoints.exists():
+        while not self._is_written(endpoints):
             if not self.alive() or time.monotonic() > deadline:
                 raise SystemExit(f"{self.name} did not start:\n{self.stderr()}")
             time.sleep(0.02)
         found: dict[str, str] = json.loads(endpoints.read_text())
         return found
+
+    def _is_written(self, endpoints: Path) -> bool:
+        """Return whether this process has written its endpoints."""
+        return endpoints.exists()
 
     def alive(self) -> bool:
         """Return whether it still runs."""
