@@ -268,7 +268,7 @@ def _follow(
             try:
                 chain = read_output(signals, recorder.values.labels(output))
                 others = other_outputs(recorder.values, outputs, names, n, form)
-                found = Found(form, n, chain, F, categories, dtype, window, names[n], others)
+                found = Found(form, n, chain, F, categories, dtype, window, names[n], others=others)
                 confirm(module, found)
                 return found
             except ConvertError as error:
