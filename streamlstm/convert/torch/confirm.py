@@ -48,6 +48,7 @@ class Found:
             return _NOT_FINITE
         called = self.form.shape or ("[series, rows, features]" if self._answers_one else "")
         shape = f", called with {called}" if called else ""
+        shape += f", {self.form.started} given" if self.form.started else ""
         if self._answers_one:
             shape += ", of which it answers the first series only"
         if not self.others:

@@ -65,9 +65,10 @@ def confirm(model: Any, given: Any, found: FoundGraph) -> str:
 
 def _not_run(error: NotImplementedError) -> str:
     """Return that ONNX's own evaluator, which is all there is, cannot compute a graph."""
+    why = first_line(error).rstrip(". ")
     return (
-        f"{_NODES}: ONNX's own evaluator cannot compute it ({first_line(error).rstrip('. ')}); pip install "
-        "onnxruntime, and compare"
+        f"{_NODES}: ONNX's own evaluator cannot compute it ({why}); pip install onnxruntime, and "
+        "compare"
     )
 
 
