@@ -15,22 +15,27 @@ def info(
     server: Server = None,
     json: Annotated[bool, Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show the model, the streams and the counters of a worker.
+    """Show the model, the streams and the counters of a worker, or of a whole fleet.
 
     \b
     Example:
       streamlstm info
       streamlstm info --router tcp://127.0.0.1:7450 --json
+      streamlstm info --endpoints fleet.json
     """  # noqa: D301 - \b keeps the lines of the example apart
     from json import dumps
 
     with connect(router, endpoints, key, server) as client:
         answer = client.info()
+    workers = answer.get("workers", {})  # of a fleet
     if json:
-        for histogram in answer.get("histograms", {}).values():
-            histogram["bounds"][-1] = None  # infinity, which JSON does not have
+        for each in (answer, *workers.values()):
+            for histogram in each.get("histograms", {}).values():
+                histogram["bounds"][-1] = None  # infinity, which JSON does not have
         print(dumps(answer))
         return
+    if workers:
+        answer["workers"] = ", ".join(workers)
     for name, value in _lines(answer):
         print(f"{name:30} {value}")
     counters = answer.get("counters", {})

@@ -39,7 +39,7 @@ def watch(
     server: Server = None,
     json: Annotated[bool, Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
-    """Print the predictions of a worker, whoever requested them, until Ctrl-C.
+    """Print the predictions of a worker or a fleet, whoever requested them, until Ctrl-C.
 
     A line has the time of day, the stream and the prediction. Of a model with an online stage also
     what came and the error of what had been predicted for it, the widest interval, how unusual the
@@ -52,24 +52,25 @@ def watch(
       streamlstm watch --stream pump-
       streamlstm watch --json --count 100
       streamlstm watch --alarms
+      streamlstm watch --endpoints fleet.json
     """  # noqa: D301 - \b keeps the lines of the example apart
     from streamlstm import wire
     from streamlstm.client.subscriber import Subscriber
-    from streamlstm.serving.endpoints_file import read_endpoints
 
     if xpub is not None and endpoints is not None:
         raise BadParameter("expected only one of --xpub and --endpoints")
-    endpoint = read_endpoints(endpoints)["xpub"] if endpoints else xpub or wire.XPUB
+    where: dict[str, Any] = {"endpoints": endpoints} if endpoints else {"xpub": xpub or wire.XPUB}
     with Subscriber(
-        endpoint, [stream], timeout=QUIET, alarms=alarms, key=key, server=server
+        **where, streams=[stream], timeout=QUIET, alarms=alarms, key=key, server=server
     ) as subscriber:
         left, forecasts = count, None
         # Alarms alone do not tell what came: the forecasts before them are not received.
-        router = None if alarms else _router(xpub, endpoints)
+        where_model = None if alarms else _where(xpub, endpoints)
         told = False
         for event in _events(subscriber):
-            if router is not None and isinstance(event, wire.Prediction):
-                forecasts, router = _forecasts(router, event.observed, key, server), None
+            if where_model is not None and isinstance(event, wire.Prediction):
+                forecasts = _forecasts(where_model, event.observed, key, server)
+                where_model = None
             if isinstance(event, wire.Prediction):
                 told = told or event.observed.has_stage or _say_what_is_missing()
             _print(event, json, _came(forecasts, event))
@@ -91,18 +92,15 @@ def _say_what_is_missing() -> bool:
     return True
 
 
-def _router(xpub: str | None, endpoints: Path | None) -> str | None:
-    """Return where the worker tells about its model; None if nothing says where."""
-    from streamlstm import wire
-    from streamlstm.serving.endpoints_file import read_endpoints
-
+def _where(xpub: str | None, endpoints: Path | None) -> dict[str, Any] | None:
+    """Return where a worker tells about its model; None if nothing says where."""
     if endpoints is not None:
-        return read_endpoints(endpoints)["router"]
-    return wire.ROUTER if xpub is None else None
+        return {"endpoints": endpoints}
+    return {} if xpub is None else None
 
 
 def _forecasts(
-    router: str, observed: Prediction, key: Path | None, server: Path | None
+    where: dict[str, Any], observed: Prediction, key: Path | None, server: Path | None
 ) -> Came | None:
     """Return what remembers forecasts; None if the model has none, or its worker does not say."""
     from streamlstm.cli.came import Came, horizons_of
@@ -112,7 +110,7 @@ def _forecasts(
     if not observed.has_stage:
         return None
     try:
-        with Client(router, timeout=2.0, key=key, server=server) as client:
+        with Client(**where, timeout=2.0, key=key, server=server) as client:
             horizons = horizons_of(client.info()["model"])
     except StreamLSTMError:
         return None  # a key may be allowed to listen only

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import BadParameter, Option
 
@@ -15,7 +15,8 @@ Router = Annotated[
     Option(help="Endpoint of the worker's ROUTER socket; tcp://127.0.0.1:7450 by default."),
 ]
 Endpoints = Annotated[
-    Path | None, Option(help="Read the endpoint from the file that serve --endpoints wrote.")
+    Path | None,
+    Option(help="Read where to connect from the file that serve or fleet wrote with --endpoints."),
 ]
 Key = Annotated[
     Path | None, Option(help="This client's secret key, for a worker that requires keys.")
@@ -37,15 +38,11 @@ def connect(
     WorkerTimeoutError
         If no worker answers within 5 seconds; then no request is on its way to it.
     """
-    from streamlstm import wire
     from streamlstm.client.client import Client
     from streamlstm.errors import HandshakeError, WorkerTimeoutError
-    from streamlstm.serving.endpoints_file import read_endpoints
 
-    if router is not None and endpoints is not None:
-        raise BadParameter("expected only one of --router and --endpoints")
-    endpoint = read_endpoints(endpoints)["router"] if endpoints else router or wire.ROUTER
-    with Client(endpoint, key=key, server=server) as client:
+    where = worker_or_fleet(router, endpoints)
+    with Client(**where, key=key, server=server) as client:
         try:
             client.ping()
         except HandshakeError:
@@ -54,8 +51,17 @@ def connect(
             if key is not None:
                 raise  # its message says what may be wrong with the keys
             raise WorkerTimeoutError(
-                f"{endpoint}: no worker answered within {client.timeout:g} s. Start one there, for "
-                f"instance: streamlstm serve MODEL --router {endpoint}; if it "
+                f"{client.endpoint}: no worker answered within {client.timeout:g} s. Start one "
+                f"there, for instance: streamlstm serve MODEL --router {client.endpoint}; if it "
                 "requires keys, give --key and --server"
             ) from None
-    return Client(endpoint, timeout=timeout, key=key, server=server)
+    return Client(**where, timeout=timeout, key=key, server=server)
+
+
+def worker_or_fleet(router: str | None, endpoints: Path | None) -> dict[str, Any]:
+    """Return the arguments of a client that say where its worker or fleet is."""
+    from streamlstm import wire
+
+    if router is not None and endpoints is not None:
+        raise BadParameter("expected only one of --router and --endpoints")
+    return {"router": router or wire.ROUTER} if endpoints is None else {"endpoints": endpoints}

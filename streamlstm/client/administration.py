@@ -14,7 +14,7 @@ from ..engine.ids import check_prefix, check_stream_id
 from ..engine.validation import check_flag
 from .base import BaseClient
 from .connection import Connection
-from .fleet.whole import whole_info, whole_page, whole_reload
+from .fleet.whole import whole_info, whole_page
 from .replies import Decoder, Result, decode_done
 from .requests import check_blob, id_chunks
 
@@ -69,7 +69,7 @@ class Administration(BaseClient, Connection[zmq.Socket[bytes]]):
         self._call(wire.Forget(check_stream_id(stream)), decode_done)
 
     def reload(self, anew: bool = False) -> dict[str, Any]:
-        """Let the worker load its model file again and continue with the new model.
+        """Let the worker, or the fleet, load its model file again and continue with the new model.
 
         Parameters
         ----------
@@ -95,7 +95,7 @@ class Administration(BaseClient, Connection[zmq.Socket[bytes]]):
         which takes some seconds; the client's ``timeout`` has to be longer.
         """
         answer = self._call(wire.Reload(check_flag("anew", anew)), decode_done)
-        return answer if self._seeds is None else whole_reload(answer)
+        return answer if self._seeds is None else next(iter(answer.values()))
 
     def list_streams(self, prefix: str | None = None) -> Iterator[tuple[wire.StreamId, int]]:
         """Yield all streams of the worker and their last sequence numbers, in the order of ids.

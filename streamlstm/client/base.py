@@ -19,8 +19,10 @@ from .connection import (
     milliseconds,
 )
 from .failures import no_prediction
+from .fleet.feed import FleetFeed
 from .fleet.queue import FleetQueue
-from .fleet.seeds import Endpoints, find
+from .fleet.seeds import Endpoints, Seeds, find
+from .fleet.subscription import Subscription
 from .keys import KeyPath
 from .observing import Published, decode_published
 from .precision import Precision
@@ -74,6 +76,7 @@ class BasePublisher(ConnectedSocket[zmq.Socket[bytes]]):
         self,
         pull: str = wire.PULL,
         *,
+        endpoints: Endpoints = None,
         timeout: float = TIMEOUT,
         linger: float = LINGER,
         delay: float = 0.0,
@@ -90,8 +93,27 @@ class BasePublisher(ConnectedSocket[zmq.Socket[bytes]]):
         self._precision = Precision(precision)
         self._backlog = Backlog(self._limit, is_delayed=self._delay > 0)
         self._closing = False
+        self._linger = linger
+        self._seeds, endpoint = find("pull", pull, wire.PULL, endpoints)
+        self._feed: FleetFeed | None = None  # made when it is used first
         send_timeout = milliseconds(timeout)  # of sockets that block
-        super().__init__(pull, context, linger, key, server, IMMEDIATE=1, SNDTIMEO=send_timeout)
+        connects = self._seeds is None
+        super().__init__(
+            endpoint, context, linger, key, server, connects, IMMEDIATE=1, SNDTIMEO=send_timeout
+        )
+
+    def _feed_of(self, seeds: Seeds) -> FleetFeed:
+        """Return what sends to a fleet."""
+        if self._feed is None:
+            self._feed = FleetFeed(
+                self._context, seeds, self._keys, self.timeout, self._backlog.note_lost
+            )
+        return self._feed
+
+    def _end_feed(self) -> None:
+        """Wait for the replies of a fleet, for ``linger`` at most, and end."""
+        if self._feed is not None:
+            self._feed.close(self._linger)
 
     def _raise_lost(self, includes_call: bool = False) -> None:
         """Raise the error for delayed observations that were lost."""
@@ -109,6 +131,7 @@ class BaseSubscriber(ConnectedSocket[SocketType]):
         xpub: str = wire.XPUB,
         streams: Sequence[wire.StreamId] = ("",),
         *,
+        endpoints: Endpoints = None,
         timeout: float | None = None,
         alarms: bool = False,
         key: KeyPath = None,
@@ -118,9 +141,28 @@ class BaseSubscriber(ConnectedSocket[SocketType]):
         self._alarms = alarms
         self.timeout = None if timeout is None else check_seconds("timeout", timeout)
         subscriptions = topics(streams, alarms)
-        super().__init__(xpub, context, key=key, server=server)
+        self._seeds, endpoint = find("xpub", xpub, wire.XPUB, endpoints)
+        self._subscription: Subscription | None = None
+        connects = self._seeds is None
+        super().__init__(endpoint, context, key=key, server=server, connects=connects)
         for topic in subscriptions:
             self._open().subscribe(topic)
+        if self._seeds is not None:
+            self._subscription = Subscription(
+                self._open(), self._context, self._seeds, self._keys, self._on_socket
+            )
+            self._begin_to_follow()
+
+    def _begin_to_follow(self) -> None:
+        """Follow the table of a fleet from now on, if that can begin already."""
+
+    def _on_socket(self, descriptor: int, comes: bool) -> None:
+        """Take note of a socket that asks the workers of a fleet for the others."""
+
+    def _close_socket(self) -> None:
+        if self._subscription is not None:
+            self._subscription.close()
+        super()._close_socket()
 
     def _decode(self, frames: Sequence[bytes]) -> Published | wire.Done | None:
         """Return what was published; None if it is to be skipped."""

@@ -113,6 +113,10 @@ class Backlog:
                 each.error, each.done = error(), True
                 self.lost_rows += each.rows if self._is_delayed else 0
 
+    def note_lost(self, rows: int) -> None:
+        """Count observations that were sent and that no worker took."""
+        self.lost_rows += rows
+
     def raise_lost(self, endpoint: str, timeout: float, includes_call: bool = False) -> None:
         """Raise WorkerTimeoutError if delayed observations were lost since it was last raised."""
         rows, self.lost_rows = self.lost_rows, 0
@@ -125,8 +129,10 @@ class Backlog:
             self._bytes += sign * len(each.frame)
 
 
-def merged(pending: Sequence[Pending], limit: int) -> Iterator[tuple[bytes, list[Pending]]]:
-    """Yield as few messages as possible, in order, each with the calls that it contains."""
+def merged(
+    pending: Sequence[Pending], limit: int
+) -> Iterator[tuple[Observations, bytes, list[Pending]]]:
+    """Yield as few messages as possible, in order, each encoded, and the calls that it contains."""
     group: list[Pending] = []
     rows = size = 0
     for each in pending:
@@ -138,19 +144,19 @@ def merged(pending: Sequence[Pending], limit: int) -> Iterator[tuple[bytes, list
             and size + len(each.frame) + _ENVELOPE <= limit
         )
         if group and not fits:
-            yield _encode_group(group), group
+            yield *_encode_group(group), group
         if not fits:
             group, rows, size = [], 0, 0
         group.append(each)
         rows += each.rows
         size += len(each.frame)
     if group:
-        yield _encode_group(group), group
+        yield *_encode_group(group), group
 
 
-def _encode_group(group: Sequence[Pending]) -> bytes:
+def _encode_group(group: Sequence[Pending]) -> tuple[Observations, bytes]:
     if len(group) == 1:
-        return group[0].frame
+        return group[0].message, group[0].frame
     streams: list[wire.StreamId] = []
     seqs: list[int] = []
     vectors: list[bytes] = []
@@ -165,4 +171,5 @@ def _encode_group(group: Sequence[Pending]) -> bytes:
             seqs += message.seqs or [0] * each.rows
             vectors.append(message.X)
     X = wire.join_vectors(vectors)
-    return wire.encode(wire.Steps(streams, seqs if any(seqs) else None, X))
+    message = wire.Steps(streams, seqs if any(seqs) else None, X)
+    return message, wire.encode(message)

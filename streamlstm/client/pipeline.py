@@ -107,6 +107,21 @@ class Pipeline:
             refuse("send a request and wait there")
         return self.submit(message, frame, decode, timeout).result()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether :meth:`submit` would wait."""
+        return self._load >= self._window
+
+    def drain(self, seconds: float) -> None:
+        """Wait until all requests are settled, so many seconds at most."""
+
+        def is_empty() -> bool:
+            return self._closing or not (self._load or self._incoming or len(self._queue))
+
+        with self._lock:
+            self._wake()
+            self._room.wait_for(is_empty, seconds)
+
     def close(self) -> None:
         """Fail the requests in flight and end the thread. Closing twice is harmless."""
         if self._is_own_thread():
@@ -158,7 +173,7 @@ class Pipeline:
             if self._closing:
                 return False
             incoming, self._incoming = self._incoming, []
-            load = len(incoming) + len(self._queue)
+            load = len(incoming) + self._queue.load
             self._load = load
             if load <= self._window // 2:  # waking for every reply would cost more than it brings
                 self._room.notify_all()

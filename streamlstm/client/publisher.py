@@ -11,7 +11,7 @@ import zmq
 from numpy.typing import ArrayLike
 
 from .. import wire
-from ..errors import StreamLSTMError
+from ..errors import StreamLSTMError, WorkerTimeoutError
 from .base import BasePublisher
 from .batching import Pending, merged
 from .connection import Connection
@@ -33,6 +33,10 @@ class Publisher(BasePublisher, Connection[zmq.Socket[bytes]]):
     ----------
     pull : str
         Endpoint of the worker's PULL.
+    endpoints : path-like or str, optional
+        Instead of it, as for :class:`Client`. To a fleet a publisher sends so that it learns where
+        streams have moved: a call returns when there is room for the observations among those on
+        their way, and the next call of any method raises the error for what no worker took.
     timeout : float
         Seconds to wait while no worker is there or its queue is full.
     linger : float
@@ -124,6 +128,7 @@ class Publisher(BasePublisher, Connection[zmq.Socket[bytes]]):
         with self._lock:
             if self._socket is not None and self._delay:
                 self._drain(None)
+            self._end_feed()
             self._end()
         self._raise_lost()
 
@@ -152,13 +157,20 @@ class Publisher(BasePublisher, Connection[zmq.Socket[bytes]]):
         with self._changed:
             taken = self._backlog.take()
         try:
-            for frame, group in merged(taken, self._limit):
-                self._open().send(frame)
+            for message, frame, group in merged(taken, self._limit):
+                socket = self._open()
+                if self._seeds is None:
+                    socket.send(frame)
+                else:
+                    self._feed_of(self._seeds).send(message, frame)
                 for pending in group:
                     pending.done = True
         except zmq.Again:
             failure = self._handshake.failure()
             self._fail(taken, partial(not_sent, self.endpoint, self.timeout, "pull", failure))
+        except WorkerTimeoutError as error:  # of a fleet
+            late = error
+            self._fail(taken, lambda: late)
         except (zmq.ZMQError, StreamLSTMError) as error:  # its context was terminated, or closed
             raised = error
             self._fail(taken, lambda: raised)

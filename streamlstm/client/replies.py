@@ -26,6 +26,12 @@ def decode_predictions(frame: bytes) -> NDArray[Any]:
     return decode_as(frame, wire.Predictions).values
 
 
+def decode_nothing(frame: bytes) -> None:
+    """Raise what a worker refused; raises as :func:`decode_as`."""
+    if frame[1:3] == b"\xcc\xff":  # an ERROR: nobody looks at what else there is
+        decode_as(frame, wire.Prediction)
+
+
 def decode_done(frame: bytes) -> Any:
     """Return the value in the reply to any other request; raises as :func:`decode_as`."""
     return decode_as(frame, wire.Done).value

@@ -121,6 +121,11 @@ class RequestQueue:
         """Return how many requests are not settled."""
         return len(self._waiting) + len(self._in_flight)
 
+    @property
+    def load(self) -> int:
+        """How many of them keep others from being sent."""
+        return len(self)
+
     def make(
         self,
         future: Any,

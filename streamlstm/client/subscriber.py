@@ -11,7 +11,10 @@ import zmq
 from .. import wire
 from .base import BaseSubscriber
 from .connection import Connection, milliseconds
+from .fleet.follower import Follower
+from .fleet.subscription import Subscription
 from .observing import Published
+from .request_queue import NOBLOCK
 
 
 class Subscriber(BaseSubscriber[zmq.Socket[bytes]], Connection[zmq.Socket[bytes]]):
@@ -21,6 +24,8 @@ class Subscriber(BaseSubscriber[zmq.Socket[bytes]], Connection[zmq.Socket[bytes]
     ----------
     xpub : str
         Endpoint of the worker's XPUB.
+    endpoints : path-like or str, optional
+        Instead of it, as for :class:`Client`: a fleet's predictions come from all its workers.
     streams : sequence of str or int
         What to subscribe to: prefixes of text ids (``"pump-"`` matches every pump) and integer ids.
         Left out, everything.
@@ -54,6 +59,18 @@ class Subscriber(BaseSubscriber[zmq.Socket[bytes]], Connection[zmq.Socket[bytes]
     ...     for prediction in subscriber:
     ...         print(prediction.stream, prediction.values)
     """
+
+    _follower: Follower | None = None
+
+    def _begin_to_follow(self) -> None:
+        assert self._subscription is not None
+        self._follower = Follower(self._lock, self._subscription.queue)
+
+    def close(self) -> None:
+        """Close the connection. Closing twice is harmless; so is closing in a child by fork."""
+        if self._follower is not None and self._forked is None:
+            self._follower.end()
+        super().close()
 
     def receive(self) -> Published:
         """Return the next prediction: ``stream``, ``seq``, ``values`` float32[O], and ``observed``.
@@ -98,6 +115,10 @@ class Subscriber(BaseSubscriber[zmq.Socket[bytes]], Connection[zmq.Socket[bytes]
         with self._lock:
             socket = self._open()
             while event is None:
+                if self._subscription is not None:
+                    frames = self._receive_from_fleet(socket, self._subscription, deadline)
+                    event = self._decode(frames)
+                    continue
                 left = None if deadline == math.inf else max(0.0, deadline - clock.monotonic())
                 socket.set(zmq.RCVTIMEO, milliseconds(left))
                 try:
@@ -106,6 +127,24 @@ class Subscriber(BaseSubscriber[zmq.Socket[bytes]], Connection[zmq.Socket[bytes]
                     raise self._timed_out() from None
                 event = self._decode(frames)
         return event
+
+    def _receive_from_fleet(
+        self, socket: zmq.Socket[bytes], subscription: Subscription, deadline: float
+    ) -> list[bytes]:
+        """Return the next message, and follow the table of the fleet meanwhile."""
+        queue = subscription.queue
+        while True:
+            subscription.check()
+            if clock.monotonic() >= queue.due:
+                queue.process()
+            try:
+                return socket.recv_multipart(NOBLOCK)
+            except zmq.Again:
+                pass
+            if clock.monotonic() >= deadline:
+                raise self._timed_out()
+            if not queue.process() and not int(socket.get(zmq.EVENTS)) & zmq.POLLIN:
+                queue.wait(socket.fileno(), deadline)
 
     def __iter__(self) -> Iterator[Published]:
         """Yield predictions forever; raises WorkerTimeoutError if none came in time."""

@@ -138,6 +138,7 @@ class Coordinator:
             if member.leaves and len(staying) < workers:
                 member.leaves = False
                 staying.append(member)
+        self._list_workers()
         for _ in range(workers - len(staying)):
             name = self._new_name()
             self.members[name] = Member(name)
@@ -187,7 +188,7 @@ class Coordinator:
         name, member = where.name, self._member(where.name)
         member.where, member.pid, member.new, member.at_home = where, pid, False, True
         self._levels = True
-        self.owned.list_workers(self._places(), self.members)
+        self._list_workers()
         mine = self.owned.of(name)  # if it has come back, with what its store has
         own = self._heirs.adopt(name, mine)
         more = any(member.new for member in self.members.values())
@@ -235,7 +236,7 @@ class Coordinator:
         if retires:
             tells += self._heirs.inherit(name, inherited)
             tells += self._heirs.retire(member, serving)
-        self.owned.list_workers(self._places(), self.members)
+        self._list_workers()
         return [self.owned.publish(), *tells]
 
     def waited(self, name: str) -> list[Action]:
@@ -260,7 +261,7 @@ class Coordinator:
         name = member.name
         if member.leaves and not self.owned.of(name):
             del self.members[name]
-            self.owned.list_workers(self._places(), self.members)
+            self._list_workers()
             return [self.owned.publish()]
         member.restarts += 1
         member.quick = 1 if lived >= STEADY_SECONDS else member.quick + 1
@@ -295,7 +296,8 @@ class Coordinator:
                 continue
             if member.where is not None and not member.ends:
                 member.ends = True
-                actions.append(Stop(member.name))
+                self._list_workers()
+                actions += [self.owned.publish(), Stop(member.name)]
             elif member.waits:
                 del self.members[member.name]
         return actions
@@ -345,9 +347,15 @@ class Coordinator:
         staying = [member for member in serving if not member.leaves]
         return [member.name for member in staying or serving]
 
-    def _places(self) -> dict[str, wire.FleetWorker]:
-        found = self.members.values()
-        return {each.name: each.where for each in found if each.where is not None}
+    def _list_workers(self) -> None:
+        """Note where workers are, but for those that leave and were asked to end.
+
+        A worker that ends when it was asked to has answered all that it has applied. So clients
+        whose connection to it ends know that it applied nothing more, if nobody lists it any more.
+        """
+        there = {each.name: each.where for each in self.members.values() if each.where is not None}
+        ending = {each.name for each in self.members.values() if each.leaves and each.ends}
+        self.owned.list_workers(there, self.members, ending)
 
     def _member(self, name: str) -> Member:
         if name not in self.members:

@@ -124,13 +124,14 @@ def serve_gateway(control: str, endpoints: dict[str, str], **options: Any) -> No
             with gateway.wakeup.on_signals():
                 socket.send(wire.encode_control(NAME, os.getpid(), gateway.endpoints))
                 while not gateway.turn():
-                    _follow(gateway, socket)
+                    follow(gateway, socket)
                 gateway.drain()
         finally:
             gateway.close()
 
 
-def _follow(gateway: Gateway, socket: zmq.Socket[bytes]) -> None:
+def follow(gateway: Gateway, socket: zmq.Socket[bytes]) -> None:
+    """Let a gateway learn what its supervisor has said."""
     while True:
         try:
             message = wire.decode_control(socket.recv(zmq.NOBLOCK))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -25,6 +25,7 @@ class Ownership:
     def __init__(self, record: Record | None = None) -> None:
         record = Record.new() if record is None else record
         self._table = record.table
+        self._unlisted: dict[str, wire.FleetWorker] = {}
         self.generations = dict(record.generations)
         self.sources = dict(record.sources)
         self.moving, self.leftovers = dict(record.moving), dict(record.leftovers)
@@ -52,12 +53,19 @@ class Ownership:
 
     # --- workers ---
 
-    def list_workers(self, places: Mapping[str, wire.FleetWorker], members: Iterable[str]) -> bool:
+    def list_workers(
+        self,
+        places: Mapping[str, wire.FleetWorker],
+        members: Iterable[str],
+        ending: Collection[str] = (),
+    ) -> bool:
         """Note where workers are; tell whether that has changed.
 
-        Those keep their place that are members, or have partitions.
+        Those keep their place that are members, or have partitions; ``ending`` are listed only in
+        the latter case.
         """
-        before, members = self._table.workers, set(members)
+        before, members = self._table.workers, set(members).difference(ending)
+        self._unlisted = {name: places[name] for name in ending if name in places}
         found = {worker.name: worker for worker in before} | dict(places)
         owned = {before[n].name for n in set(self._table.owners.tolist()) - {wire.NOBODY}}
         workers = tuple(w for w in found.values() if w.name in owned or w.name in members)
@@ -78,6 +86,9 @@ class Ownership:
 
     def give(self, partitions: Sequence[int], name: str) -> None:
         """Let a worker have partitions; their epochs rise."""
+        if name in self._unlisted and all(each.name != name for each in self._table.workers):
+            listed = (*self._table.workers, self._unlisted[name])  # it was to end; nobody else can
+            self._table = self._table._replace(workers=listed)
         owners, epochs = self._table.owners.copy(), self._table.epochs.copy()
         owners[partitions] = self._place(name)
         epochs[partitions] += 1

@@ -9,6 +9,7 @@ serves. When B has committed what came, A deletes it. If B dies before, A is tol
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,9 @@ from .partitions import Partitions
 from .stores.adopted import of_partitions, wanted
 from .stores.checkpointer import Checkpointer
 
+# For which a new worker is listed before it gets its first streams: subscribers connect meanwhile,
+# which ask for the table every 0.2 s.
+LISTED_SECONDS = 0.5
 YIELD_SECONDS = 0.001  # for which the loop runs between two pieces
 _NONE = np.zeros(0, np.uint8)
 
@@ -78,6 +82,8 @@ class Member:
             checkpointer.stored.are_own = partitions.are_here
         self._departures: dict[int, Departure] = {}
         self._deleted: dict[int, int] = {}  # moves, and the commits after which all has left
+        self._expected: list[int] = []  # moves that wait until this worker is known
+        self._known_from = 0.0
         self._commands: dict[str, Callable[..., None]] = {
             "table": self._follow,
             "own": self._own,
@@ -104,6 +110,7 @@ class Member:
         """Tell the supervisor that this worker serves, and what else it should know."""
         where = [endpoints[name] for name in ("router", "pull", "xpub")]
         self._tell("hello", self._name, os.getpid(), *where, *about)
+        self._known_from = time.monotonic() + LISTED_SECONDS
 
     def turn(self) -> float:
         """Execute what came and go on with what is under way; return when to call this again."""
@@ -111,8 +118,14 @@ class Member:
             name, fields = wire.decode_control(frame)
             self._commands[name](*fields)
         busy = self._advance()
+        if self._expected and time.monotonic() >= self._known_from:
+            for move in self._expected:
+                self._tell("expecting", move)
+            self._expected.clear()
         if self._link.looked():
             return 0.0
+        if self._expected:
+            return max(self._known_from - time.monotonic(), YIELD_SECONDS)
         return YIELD_SECONDS if busy else 1.0
 
     def report(self, fields: list[Any]) -> None:
@@ -147,7 +160,7 @@ class Member:
 
     def _expect(self, move: int, partitions: list[int]) -> None:
         self._arrivals.expect(move, partitions)
-        self._tell("expecting", move)
+        self._expected.append(move)
 
     def _records(
         self, _: int, keys: list[bytes], records: bytes, forgotten: Sequence[bytes] = ()

@@ -375,3 +375,34 @@ def test_limits_are_of_a_key_over_all_its_connections(
     assert worker.stop() == 0
     assert "router: refused, capacity: stream 'd': all has the 3 streams in memory" in worker.said
     assert "all: more observations than --max-rate allows" in worker.said
+
+
+@pytest.mark.exhaustive
+def test_the_gateway_of_a_fleet_knows_keys_and_roles(ring: Ring, tmp_path: Path) -> None:
+    from .conftest import MODEL
+    from .fleet_process import FleetProcess
+
+    MODEL.save(tmp_path / "model.safetensors")
+    options = ("--gateway", "tcp://127.0.0.1:*", *ring.options)
+    fleet = FleetProcess(tmp_path / "model.safetensors", tmp_path, *options, workers=2)
+    where = fleet.gateway()
+    try:
+        with (
+            Client(where["router"], timeout=PATIENCE, **ring.of("all")) as client,
+            Client(where["router"], timeout=PATIENCE, **ring.of("read-only")) as reader,
+            Client(where["router"], timeout=PATIENCE, **ring.of("publish-only")) as sender,
+            Publisher(where["pull"], **ring.of("publish-only")) as publisher,
+            Client(where["router"], timeout=PATIENCE, **ring.of("stranger")) as stranger,
+        ):
+            assert client.step_many(["a", "b", "c", "d"], [X] * 4).shape == (4, 3)
+            assert sender.step("a", X).shape == (3,)
+            publisher.send("a", X)
+            assert reader.last_seqs(["a", "b"]) == [0, 0]
+            with pytest.raises(RemoteError, match="this key is read-only"):
+                reader.step("a", X)
+            with pytest.raises(RemoteError, match="this key is publish-only"):
+                sender.forget("a")
+            with pytest.raises(HandshakeError):
+                stranger.ping()
+    finally:
+        assert fleet.stop() == 0

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, wait
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from streamlstm import AsyncClient, Client, Engine, Model
-from streamlstm.errors import RemoteError
+from streamlstm import (
+    AsyncClient,
+    AsyncPublisher,
+    AsyncSubscriber,
+    Client,
+    Engine,
+    Model,
+    Publisher,
+    ReplayingPublisher,
+    Subscriber,
+)
+from streamlstm.client.observing import Published
+from streamlstm.errors import RemoteError, WorkerTimeoutError
 
 from .conftest import MODEL
 from .fleet_process import FleetProcess
@@ -39,50 +53,29 @@ def ids(name: str) -> list[int | str]:
     return [*range(first, first + 30), *(f"{name}-{n}" for n in range(30))]
 
 
-@contextmanager
-def moving(fleet: FleetProcess) -> Iterator[Callable[[], bool]]:
-    """Add a worker meanwhile, to which a part of the streams moves; tell whether it is over."""
-    over = threading.Event()
-    wait_ = threading.Event()
-
-    def settled() -> None:
-        while (status := fleet.ask("status"))["moving"] or any(
-            each["leaves"] or not each["router"] for each in status["workers"]
-        ):
-            wait_.wait(0.02)
-
-    def change() -> None:
-        try:
-            fleet.ask("scale", 3)
-            settled()
-        finally:
-            over.set()
-
-    thread = threading.Thread(target=change)
-    thread.start()
-    try:
-        yield over.is_set
-    finally:
-        thread.join()
+def settle(fleet: FleetProcess) -> None:
+    """Wait until nothing moves, starts or leaves."""
+    pause = threading.Event()
+    while not fleet.ask("status")["settled"]:
+        pause.wait(0.05)
 
 
-def test_submitted_requests_are_applied_in_order_while_their_streams_move(
-    fleet: FleetProcess,
-) -> None:
+def submit(fleet: FleetProcess, is_over: Callable[[], bool]) -> None:
+    """Submit observations without numbers: only the order of the calls counts."""
     engine, streams = reference(fleet), ids("submit")
     chance = np.random.default_rng(1)
     futures: list[tuple[list[int | str], np.ndarray, Future[np.ndarray]]] = []
-    with Client(endpoints=fleet.endpoints, timeout=TIMEOUT) as client, moving(fleet) as is_over:
+    with Client(endpoints=fleet.endpoints, timeout=TIMEOUT) as client:
         round_ = 0
         while not is_over() or round_ < 20:
             round_ += 1
             rows = chance.normal(size=(len(streams), 2)).astype(np.float32)
-            if round_ % 3:  # neither has numbers: only the order of the calls counts
+            if round_ % 3:
                 for stream, x in zip(streams, rows, strict=True):
                     futures.append(([stream], x[None], client.submit(stream, x)))  # type: ignore[arg-type]
             else:
                 futures.append((streams, rows, client.submit_many(streams, rows)))
-            if round_ % 50 == 0:
+            if round_ % 10 == 0:
                 wait([futures[-1][2]])
         for names, rows, future in futures:
             expected = engine.step_many(names, rows)
@@ -143,3 +136,166 @@ def test_any_worker_is_asked_for_the_others_and_a_lone_one_has_everything(
         client.step_many(streams, np.ones((len(streams), 2)))
         assert client.ping() > 0
         assert len(client.info()["workers"]) == len(fleet.workers())
+
+
+def replay(
+    fleet: FleetProcess, is_over: Callable[[], bool], journal: Path, kills: bool = False
+) -> None:
+    """Send observations exactly once; kill a worker meanwhile."""
+    engine, streams = reference(fleet), ids(f"replayed-{kills}")
+    chance = np.random.default_rng(5)
+    told: dict[tuple[int | str, int], np.ndarray] = {}
+
+    def note(stream: int | str, seq: int, y: np.ndarray) -> None:
+        before = told.setdefault((stream, seq), y)
+        assert (before == y).all()
+
+    expected = {}
+    with ReplayingPublisher(
+        endpoints=fleet.endpoints,
+        journal=journal,
+        on_prediction=note,
+        linger=TIMEOUT,
+        timeout=TIMEOUT,
+    ) as publisher:
+        seq = 0
+        while not is_over() or seq < 30:
+            seq += 1
+            rows = chance.normal(size=(len(streams), 2)).astype(np.float32)
+            assert publisher.send_many(streams, rows) == [seq] * len(streams)
+            expected[seq] = engine.step_many(streams, rows)
+            if seq % 5 == 0:
+                publisher.flush(TIMEOUT)
+            if kills and seq == 20:
+                os.kill(list(fleet.workers().values())[-1]["pid"], signal.SIGKILL)
+        publisher.flush(TIMEOUT)
+    assert len(told) == seq * len(streams)
+    for n, Y in expected.items():
+        for stream, y in zip(streams, Y, strict=True):
+            assert (told[stream, n] == y).all()
+    with Client(endpoints=fleet.endpoints, timeout=TIMEOUT) as client:
+        for stream in streams:
+            blob = client.export_stream(stream)
+            engine.import_stream("seen", blob)
+            assert engine.last_seq("seen") == seq
+            assert (engine.step("seen", [1.0, 2.0]) == engine.step(stream, [1.0, 2.0])).all()
+
+
+def listen_to(fleet: FleetProcess, is_over: Callable[[], bool], begun: threading.Event) -> None:
+    """Hear each prediction once, from whatever worker; ``begun`` is set when it can begin."""
+    streams = ids("heard")[30:]
+    prefixes = ["heard-", "probe-", "the end"]
+    last = [0]
+    heard: list[list[tuple[int | str, int]]] = [[], []]
+
+    def note(event: Published, n: int) -> bool:
+        """Note what was heard; tell whether it is the end."""
+        heard[n].append((event.stream, event.seq))
+        return event.stream == "the end"
+
+    def listen(subscriber: Subscriber) -> None:
+        while not note(subscriber.receive(), 0):
+            pass
+
+    async def alisten() -> None:
+        async with AsyncSubscriber(
+            streams=prefixes, endpoints=fleet.endpoints, timeout=TIMEOUT
+        ) as subscriber:
+            while not note(await subscriber.receive(), 1):
+                hears.set()
+
+    hears, pause = threading.Event(), threading.Event()
+    with (
+        Subscriber(streams=prefixes, endpoints=fleet.endpoints, timeout=TIMEOUT) as subscriber,
+        Client(endpoints=fleet.endpoints, timeout=TIMEOUT) as client,
+        ThreadPoolExecutor() as pool,
+    ):
+        in_loop = pool.submit(asyncio.run, alisten())
+        while not hears.is_set():
+            until_heard(client, subscriber)
+        begun.set()
+        in_thread = pool.submit(listen, subscriber)
+        while not is_over() or last[0] < 40:
+            seqs = [last[0] + 1] * len(streams)
+            client.step_many(streams, np.ones((len(streams), 2)), seqs=seqs)
+            last[0] += 1
+            pause.wait(0.01)  # who listens keeps up
+        pause.wait(0.5)
+        client.step("the end", [1.0, 2.0])
+        in_thread.result(TIMEOUT)
+        in_loop.result(TIMEOUT)
+    expected = {(stream, n) for stream in streams for n in range(1, last[0] + 1)}
+    for each in heard:
+        mine = [event for event in each if event[0] in streams]
+        assert len(mine) == len(set(mine))
+        assert set(mine) == expected, len(expected.difference(mine))
+
+
+def until_heard(client: Client, subscriber: Subscriber) -> None:
+    """Wait until a subscriber hears all workers."""
+    names = [f"probe-{n}" for n in range(64)]
+    heard: set[int | str] = set()
+    subscriber.timeout = 0.1
+    while not heard.issuperset(names):
+        client.step_many(names, np.ones((64, 2)))
+        with suppress(WorkerTimeoutError):
+            while True:
+                heard.add(subscriber.receive().stream)
+    subscriber.timeout = TIMEOUT
+
+
+def publish(fleet: FleetProcess, is_over: Callable[[], bool]) -> None:
+    """Send observations that nobody waits for; one of them is refused now and then."""
+    engine, streams = reference(fleet), ids("fed")
+    chance = np.random.default_rng(7)
+
+    async def feed(values: np.ndarray) -> None:
+        async with AsyncPublisher(endpoints=fleet.endpoints, linger=TIMEOUT) as publisher:
+            for x in values:
+                await publisher.send("fed-aio", x)
+
+    with Publisher(endpoints=fleet.endpoints, timeout=TIMEOUT, linger=TIMEOUT) as publisher:
+        round_ = 0
+        while not is_over() or round_ < 30:
+            round_ += 1
+            rows = chance.normal(size=(len(streams), 2)).astype(np.float32)
+            rows[3, 0] = np.nan if round_ % 10 == 0 else 0  # refused, and it alone
+            publisher.send_many(streams, rows)
+            for stream, x in zip(streams, rows, strict=True):
+                if not np.isnan(x).any():
+                    engine.step(stream, x)
+            if round_ % 10 == 0:
+                asyncio.run(feed(rows[5:7]))
+                engine.step("fed-aio", rows[5])
+                engine.step("fed-aio", rows[6])
+                publisher.flush()
+    with Client(endpoints=fleet.endpoints, timeout=TIMEOUT) as client:
+        for stream in [*streams, "fed-aio"]:
+            assert client.export_stream(stream) == engine.export_stream(stream)
+
+
+def test_all_clients_lose_nothing_while_streams_move(fleet: FleetProcess, tmp_path: Path) -> None:
+    over, begun = threading.Event(), threading.Event()
+    with ThreadPoolExecutor() as pool:
+        loads = [
+            pool.submit(listen_to, fleet, over.is_set, begun),
+            pool.submit(submit, fleet, over.is_set),
+            pool.submit(publish, fleet, over.is_set),
+            pool.submit(replay, fleet, over.is_set, tmp_path / "journal"),
+        ]
+        try:
+            assert begun.wait(TIMEOUT)
+            for change in (("scale", 3), ("drain", "w0")):
+                fleet.ask(*change)
+                settle(fleet)
+        finally:
+            over.set()
+        for load in loads:
+            load.result()
+
+
+def test_a_journal_is_replayed_exactly_once_although_a_worker_is_killed(
+    fleet: FleetProcess, tmp_path: Path
+) -> None:
+    replay(fleet, lambda: True, tmp_path / "journal", kills=True)
+    settle(fleet)

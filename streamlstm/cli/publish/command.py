@@ -12,7 +12,7 @@ from streamlstm.data.live.problems import OnBad
 
 from ..interrupts import Working
 from ..table_options import reads_rows
-from ..worker_options import Endpoints, Key, Router, Server
+from ..worker_options import Endpoints, Key, Router, Server, worker_or_fleet
 
 if TYPE_CHECKING:
     from streamlstm.client.client import Client
@@ -88,7 +88,7 @@ def publish(
     *,
     reading: dict[str, Any],
 ) -> None:
-    """Send observations to a worker and print its predictions.
+    """Send observations to a worker or a fleet and print the predictions.
 
     Rows that cannot be used are told on stderr, once a second at most, and counted at the end. The
     exit status is 0 if the input ended and the worker took every row that could be used, 1 if it
@@ -100,12 +100,11 @@ def publish(
       streamlstm publish --host --seconds 10
       tail -f sensor.csv | streamlstm publish - --stream sensor-1 --json
       tail -n +1 -f a.csv | streamlstm publish - --replay --journal a.journal
+      streamlstm publish data.csv --endpoints fleet.json
     """  # noqa: D301 - \b keeps the lines of the example apart
-    from streamlstm import wire
     from streamlstm.client.client import Client
     from streamlstm.client.publisher import Publisher
     from streamlstm.data.options import ReadOptions
-    from streamlstm.serving.endpoints_file import read_endpoints
 
     from ..console import err
     from .output import PredictionPrinter
@@ -140,9 +139,9 @@ def publish(
         with Working(), Publisher(pull, linger=LINGER, key=key, server=server) as publisher:
             _send(publisher, observations(column), problems, json)
         return
-    endpoint = read_endpoints(endpoints)["router"] if endpoints else router or wire.ROUTER
+    where = worker_or_fleet(router, endpoints)
     printer = PredictionPrinter(json)
-    with Client(endpoint, key=key, server=server) as client:
+    with Client(**where, key=key, server=server) as client:
         # A request in any case: a missing worker is reported before anything is read.
         model = client.info()["model"]
         inputs, fills = model["inputs"], "fill" in (model.get("online") or {})
@@ -163,7 +162,7 @@ def publish(
         columns = column or inputs
         with Working():
             replay_all(
-                endpoints or endpoint,
+                where,
                 lambda applied: observations(columns, applied),
                 problems,
                 journal,

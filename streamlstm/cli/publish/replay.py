@@ -15,7 +15,6 @@ from streamlstm import wire
 from streamlstm.client.replay.journal import Journal
 from streamlstm.client.replay.publisher import ReplayingPublisher
 from streamlstm.errors import DataError, StreamLSTMError, WorkerTimeoutError
-from streamlstm.serving.endpoints_file import read_endpoints
 
 from ..console import counted, err
 from .output import numbers
@@ -58,7 +57,7 @@ class ReplayPrinter:
 
 
 def replay(
-    router: str | Path,
+    where: dict[str, Any],
     source: Callable[[Callable[[str], int]], Iterator[Observation]],
     problems: Problems,
     journal: Path | None,
@@ -70,8 +69,8 @@ def replay(
 
     Parameters
     ----------
-    router : str or Path
-        The worker's endpoint, or its endpoints file, read again while the worker is away.
+    where : dict
+        The worker's endpoint, or its or a fleet's endpoints file, as arguments of the publisher.
     source : callable
         Called with a function that returns how many observations of a stream were applied; yields
         the observations after those.
@@ -99,7 +98,7 @@ def replay(
         )
     applied_before: dict[str, int] = {}
     publisher = ReplayingPublisher(
-        router if isinstance(router, str) else lambda: read_endpoints(router)["router"],
+        **where,
         on_prediction=printer,
         journal=journal,
         leave_out=False,

@@ -22,7 +22,7 @@ from ...engine.validation import check_flag
 from ...errors import RemoteError
 from ..base import BaseClient
 from ..fleet.queue import FleetQueue
-from ..fleet.whole import whole_info, whole_page, whole_reload
+from ..fleet.whole import whole_info, whole_page
 from ..observing import decode_all_observed, decode_observed
 from ..precision import Message
 from ..replies import Decoder, Result, decode_done, decode_prediction, decode_predictions
@@ -152,7 +152,7 @@ class AsyncClient(BaseClient, AsyncConnection[zmq.Socket[bytes]]):
     async def reload(self, anew: bool = False) -> dict[str, Any]:
         """Let the worker load its model file again; as :meth:`Client.reload`."""
         answer = await self._submit(wire.Reload(check_flag("anew", anew)), decode_done)
-        return answer if self._seeds is None else whole_reload(answer)
+        return answer if self._seeds is None else next(iter(answer.values()))
 
     async def list_streams(
         self, prefix: str | None = None

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from ... import wire
 from ...errors import StreamLSTMError
 from ..base import BasePublisher
-from ..batching import Pending, merged
+from ..batching import Observations, Pending, merged
 from ..failures import closed, not_sent
 from ..requests import observation, observations
 from .connection import AsyncConnection
@@ -70,6 +70,7 @@ class AsyncPublisher(BasePublisher, AsyncConnection[zmq.Socket[bytes]]):
         if self._flushing is not None:
             await asyncio.wait([self._flushing])
         async with self._sending:
+            await asyncio.to_thread(self._end_feed)
             await super().close()
         self._raise_lost()
 
@@ -101,8 +102,8 @@ class AsyncPublisher(BasePublisher, AsyncConnection[zmq.Socket[bytes]]):
                 return
             taken = self._backlog.take()
             try:
-                for frame, group in merged(taken, self._limit):
-                    await self._put(frame)
+                for message, frame, group in merged(taken, self._limit):
+                    await self._put(message, frame)
                     for pending in group:
                         pending.done = True
             except TimeoutError:
@@ -118,8 +119,16 @@ class AsyncPublisher(BasePublisher, AsyncConnection[zmq.Socket[bytes]]):
                     self._alarm = self._own_loop().call_later(self._delay, self._on_alarm)
                 raise
 
-    async def _put(self, frame: bytes) -> None:
+    async def _put(self, message: Observations, frame: bytes) -> None:
         """Send a message as soon as the socket takes it."""
+        if self._seeds is not None:
+            self._open()
+            feed = self._feed_of(self._seeds)
+            if feed.is_full:
+                await asyncio.to_thread(feed.send, message, frame)
+            else:
+                feed.send(message, frame)
+            return
         deadline: float | None = None
         while True:
             if self._ended:

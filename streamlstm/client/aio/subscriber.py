@@ -12,6 +12,7 @@ from ... import wire
 from ..base import BaseSubscriber
 from ..observing import Published
 from .connection import AsyncConnection
+from .following import Following
 
 
 class AsyncSubscriber(BaseSubscriber[zmq.asyncio.Socket], AsyncConnection[zmq.asyncio.Socket]):
@@ -28,6 +29,7 @@ class AsyncSubscriber(BaseSubscriber[zmq.asyncio.Socket], AsyncConnection[zmq.as
     """
 
     _socket_class = zmq.asyncio.Socket
+    _following: Following | None = None
 
     def _after_fork(self) -> None:
         super()._after_fork()
@@ -56,7 +58,26 @@ class AsyncSubscriber(BaseSubscriber[zmq.asyncio.Socket], AsyncConnection[zmq.as
         except TimeoutError:
             raise self._timed_out() from None
 
+    def _on_socket(self, descriptor: int, comes: bool) -> None:
+        if self._following is not None:
+            self._following.watch(descriptor, comes)
+
+    def _follow(self) -> None:
+        """Let the event loop follow the table of a fleet."""
+        if self._subscription is not None and self._following is None:
+            self._following = Following(self._own_loop(), self._subscription.queue)
+            self._following.turn()
+        if self._subscription is not None:
+            self._subscription.check()
+
+    async def close(self) -> None:
+        """Close the connection. Closing twice is harmless."""
+        if self._following is not None and self._forked is None:
+            self._following.close()
+        await super().close()
+
     async def _receive(self) -> Published | wire.Done:
+        self._follow()
         while (event := self._decode(await self._open().recv_multipart())) is None:
             pass
         return event

@@ -13,7 +13,7 @@ from ...engine.prediction import Predictions, ResultLayout
 from ...errors import Divided, ProtocolError, RemoteError, StreamLSTMError
 from ..observing import decode_all_observed
 from ..prediction_map import results_of
-from ..replies import Decoder, decode_as, decode_done, decode_predictions
+from ..replies import Decoder, decode_as, decode_done, decode_nothing, decode_predictions
 
 
 class Rows(NamedTuple):
@@ -70,7 +70,7 @@ def single(message: wire.Steps, row: int) -> wire.Step:
 
 def decoder_of_part(decode: Decoder[Any]) -> Decoder[Any]:
     """Return what decodes the answer to a part of a message."""
-    return decode if decode in (decode_done, decode_rows) else decode_rows
+    return decode if decode in (decode_done, decode_nothing, decode_rows) else decode_rows
 
 
 _RESULTS: dict[Any, Callable[[Rows], Any]] = {
@@ -104,8 +104,10 @@ def join(
         rows were applied, if any were; its ``position`` is the row that it speaks of.
     """
     if any(error is not None for error in errors):
-        raise _error(parts, results, errors)
+        raise _error(parts, results, errors, decode is not decode_done)
     count = sum(map(len, parts))
+    if decode is decode_nothing:
+        return None
     if decode is decode_done:
         values: list[Any] = [None] * count
         for rows, value in zip(parts, results, strict=True):
@@ -136,8 +138,12 @@ def _error(
     parts: Sequence[Sequence[int]],
     results: Sequence[Any],
     errors: Sequence[Exception | None],
+    applies: bool,
 ) -> Exception:
-    """Return the error of a message that was not applied as a whole."""
+    """Return the error of a message that was not answered as a whole.
+
+    ``applies``: whether what was answered was applied.
+    """
     first = min((rows[0], n) for n, rows in enumerate(parts) if errors[n] is not None)[1]
     error = errors[first]
     assert error is not None
@@ -151,7 +157,7 @@ def _error(
             applied[at], doubtful[at] = before.applied, before.in_doubt
             values = _put(values, count, rows, before.values)
         elif failed is None:
-            applied[at] = isinstance(result, Rows)
+            applied[at] = applies
             if isinstance(result, Rows):
                 values = _put(values, count, rows, result.results[:, : result.layout.outputs])
         elif not isinstance(failed, RemoteError):

@@ -79,6 +79,10 @@ class Links:
             for link in self._links.values()
         )
 
+    def descriptors(self) -> list[int]:
+        """Return the descriptors that can be read after each change, once."""
+        return [link.socket.fileno() for link in self._links.values()]
+
     def wait(self, wakeup: int | None, until: float) -> bool:
         """Wait for a change, or for the descriptor ``wakeup``; tell whether that can be read."""
         # The descriptors signal every change, also the end of a connection; zmq_poll would not.

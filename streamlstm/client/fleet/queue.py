@@ -67,8 +67,13 @@ class FleetQueue(Tracking):
         self._deadline = math.inf
 
     def __len__(self) -> int:
-        """Return how many requests are not settled, but for some that wait for their owners."""
-        return max(0, self._unsettled - min(self._router.waiting, _HALTED))
+        """Return how many requests are not settled."""
+        return self._unsettled - len(self._asked)
+
+    @property
+    def load(self) -> int:
+        """The same without some that wait for their owners: others need not wait for those."""
+        return max(0, len(self) - min(self._router.waiting, _HALTED))
 
     # --- requests ---
 
@@ -133,14 +138,19 @@ class FleetQueue(Tracking):
         has_table = self._search.table is not None
         return bool(self._waiting and has_table) or self._links.have_something()
 
-    def wait(self, wakeup: int | None) -> bool:
+    def wait(self, wakeup: int | None, until: float = math.inf) -> bool:
         """Wait until there is something to do, or a signal; as :meth:`RequestQueue.wait`."""
-        return False if self.is_ready() else self._links.wait(wakeup, self.due)
+        return False if self.is_ready() else self._links.wait(wakeup, min(self.due, until))
+
+    def descriptors(self) -> list[int]:
+        """Return the descriptors that can be read after each change, once."""
+        return self._links.descriptors()
 
     def fail_all(self) -> None:
         """Fail every request, since the client is closed, and close the connections."""
         self._is_closed = True
         found: list[Any] = [*self._waiting, *self._to_all, *self._router.all_waiting()]
+        found += [request for _, request in self._undecided]
         for link in self._links:
             found += [*link.in_flight.values(), *link.unsent]
         for request in found:
@@ -197,6 +207,10 @@ class FleetQueue(Tracking):
                 link.unsent.remove(request)
                 self._router.drop(request)
                 self._fail_unsent(request)
+        for router, request in [each for each in self._undecided if is_over(each[1])]:
+            self._undecided.remove((router, request))
+            self._router.drop(request)
+            self._settle(request, None, no_reply(router, request.timeout))
         waiting = {id(each): each for each in self._router.all_waiting()}
         for each in waiting.values():
             assert isinstance(each, FleetRequest)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ... import wire
-from ..replies import Decoder
+from ..replies import Decoder, decode_nothing
 from .router import Routed
 
 _REPEATED = (wire.Last, wire.Export, wire.Info, wire.Ping, wire.List, wire.Table)
@@ -39,6 +39,8 @@ class FleetRequest(Routed):
         Whether its future got its result.
     repeats : bool
         Whether it can be sent again when nobody knows if it was applied.
+    apart : bool
+        Whether its rows are independent, and are sent one by one if it is refused.
     tries : int
         How often that was done.
     unknown : stream id or None
@@ -48,8 +50,8 @@ class FleetRequest(Routed):
     """
 
     __slots__ = (
-        "deadline", "decode", "frame", "future", "is_settled", "message", "refusal", "repeats",
-        "rows", "timeout", "tries", "unknown",
+        "apart", "deadline", "decode", "frame", "future", "is_settled", "message", "refusal",
+        "repeats", "rows", "timeout", "tries", "unknown",
     )  # fmt: skip
 
     def __init__(
@@ -72,13 +74,14 @@ class FleetRequest(Routed):
         self.timeout, self.deadline = timeout, clock.monotonic() + timeout
         self.rows: list[int] | None = None
         self.tries, self.is_settled = 0, False
+        self.apart = decode is decode_nothing and isinstance(message, wire.Steps)
         self.unknown: wire.StreamId | None = None
         self.refusal: Exception | None = None
 
     def place(self, rows: list[int]) -> None:
         """Note the partitions of its streams."""
         self.rows, self.partitions = rows, tuple(dict.fromkeys(rows))
-        self.blocks = len(self.partitions) > 1 and not self.repeats
+        self.blocks = self.apart or (len(self.partitions) > 1 and not self.repeats)
 
     def part(self, future: Part, message: wire.Request, decode: Decoder[Any]) -> FleetRequest:
         """Return a request for a part of this one, with its deadline."""

@@ -88,9 +88,10 @@ class Router:
         routers = [worker.router for worker in table.workers]
         pairs = zip(table.owners.tolist(), table.epochs.tolist(), strict=True)
         for n, (owner, epoch) in enumerate(pairs):
-            self._learn(n, epoch, None if owner == wire.NOBODY else routers[owner])
+            self.learn(n, epoch, None if owner == wire.NOBODY else routers[owner])
 
-    def _learn(self, n: int, epoch: int, router: str | None) -> bool:
+    def learn(self, n: int, epoch: int, router: str | None) -> bool:
+        """Learn who has a partition since an epoch; return whether that is new."""
         partition = self._partitions[n]
         if epoch < partition.epoch or (epoch == partition.epoch and partition.router == router):
             return False
@@ -107,7 +108,8 @@ class Router:
         """Forget a worker that is not there any more; who has its partitions has to be asked."""
         for partition in self._partitions:
             if partition.router == router:
-                partition.router, partition.proven = None, False
+                # Any epoch is news then: the fleet may have begun anew, without its table.
+                partition.router, partition.proven, partition.epoch = None, False, 0
 
     def router_of(self, partition: int) -> str | None:
         """Return the endpoint of a partition's owner; None if it is not known."""
@@ -230,9 +232,17 @@ class Router:
         Return whether that told anything new; if not, it is too early to ask again.
         """
         newer = owner.epoch > self._partitions[partition].epoch
-        learned = newer and self._learn(partition, owner.epoch, owner.router)
+        learned = newer and self.learn(partition, owner.epoch, owner.router)
         self.again(routed)
         return learned and owner.router is not None
+
+    def has_earlier(self, routed: Routed) -> bool:
+        """Return whether a request waits that is to be applied before one that was sent.
+
+        Then the one that was sent has come too early: with numbers it is answered ``gap``.
+        """
+        first = (self._partitions[n].waiting[:1] for n in routed.partitions)
+        return any(waiting and waiting[0].number < routed.number for waiting in first)
 
     def rest(self, partitions: Iterable[int]) -> None:
         """Send nothing of partitions until :meth:`wake`."""

@@ -33,6 +33,7 @@ class TableSearch:
         self.due = math.inf
         self._pause = SHORTEST
         self._turn = 0
+        self.interval = math.inf  # in which it is asked although nothing is missing
         self._away: set[str] = set()  # workers that are not there any more: asked last
 
     def begin(self, moment: float, without: str | None = None) -> None:
@@ -52,9 +53,9 @@ class TableSearch:
         self._turn += 1
         return routers[self._turn % len(routers)]
 
-    def end(self) -> None:
-        """Ask no more: nothing is missing."""
-        self.due = math.inf
+    def end(self, now: float) -> None:
+        """Ask no more for now: nothing is missing."""
+        self.due = now + self.interval
 
     def found(self, table: wire.FleetTable, alone: Callable[[], bool]) -> None:
         """Take a table, unless a newer one is known; ``alone``: of none of its workers more."""

@@ -62,9 +62,10 @@ class Seeds:
             return [str(found["router"])]
         return [str(each["router"]) for each in found["workers"] if each.get("router")]
 
-    def control(self) -> str | None:
-        """Return where the supervisor of the fleet answers; None if that is not known."""
-        return None if self._path is None else self._read(self._path).get("fleet")
+    def published(self) -> list[str]:
+        """Return where the workers of a fleet publish, as far as that is known."""
+        found = {} if self._path is None else self._read(self._path)
+        return [str(each["xpub"]) for each in found.get("workers", ()) if each.get("xpub")]
 
     @staticmethod
     def _read(path: Path) -> dict[str, Any]:

@@ -32,10 +32,24 @@ class Tracking(Traffic):
         self._search = TableSearch(seeds)
         self._to_all: list[FleetRequest] = []  # to all workers, when it is known who they are
         self._asked: set[str] = set()  # who has not answered yet what the table is
+        self._on_table: Callable[[wire.FleetTable], object] = lambda _: None
+        self._is_old = False  # the table, if it is followed
+
+    def follow(self, interval: float, on_table: Callable[[wire.FleetTable], object]) -> None:
+        """Ask for the table again and again, and tell it."""
+        self._search.interval, self._on_table, self._is_old = interval, on_table, True
+        self._seek()
+
+    def refresh(self) -> None:
+        """Ask for the table once more; it is told as to :meth:`follow`."""
+        self._is_old = True
+        self._seek()
 
     def _send_to_all(self, request: FleetRequest) -> None:
         assert self._search.table is not None
         workers = self._search.table.workers
+        if isinstance(request.message, wire.Reload):
+            workers = workers[:1]  # it lets all the others follow
         made = parts.for_all(request, workers, self._settle, self._wait_for_table)
         self._unsettled += len(made)
         for part in made:
@@ -52,7 +66,8 @@ class Tracking(Traffic):
 
     def _ask(self, now: float) -> None:
         if not self._misses_something(now):
-            self._search.end()
+            self._search.end(now)
+            self._is_old = self._search.interval < math.inf
             return
         router = self._search.next(now)
         if router is None or router in self._asked:
@@ -68,6 +83,8 @@ class Tracking(Traffic):
     def _misses_something(self, now: float) -> bool:
         return (
             self._search.table is None
+            or self._is_old
+            or bool(self._undecided)
             or bool(self._to_all)
             or self._router.needs_table
             or any(self._is_stuck(link, now) for link in self._links)
@@ -91,7 +108,11 @@ class Tracking(Traffic):
         else:
             return
         self._search.found(table, lambda: not any(link.is_connected for link in self._links))
+        self._is_old = False
+        self._on_table(table)
         self._router.follow(table)
+        self._decide(table)
+        self._names |= {worker.router: worker.name for worker in table.workers if worker.name}
         self._look_at_links(clock.monotonic())
         again, self._to_all = self._to_all, []
         for request in again:

@@ -43,6 +43,8 @@ class Traffic:
     def __init__(self, links: Links) -> None:
         self._links, self._router = links, Router()
         self._rests: list[tuple[float, int, FleetRequest]] = []
+        self._names: dict[str, str] = {}  # of workers, by routers
+        self._undecided: list[tuple[str, FleetRequest]] = []  # in flight at workers that ended
         self._unsettled = self._rested = 0
         self._is_closed = False
         self._look = self.due = math.inf
@@ -112,6 +114,9 @@ class Traffic:
             error = refusal
             if refusal.code == "duplicate" and request.tries and refusal.values is not None:
                 result, error = request.known(frame), None
+            if request.apart:
+                self._send_rows(request)
+                return
         except Exception as failed:
             error = failed
         self._router.done(request)
@@ -130,6 +135,9 @@ class Traffic:
             if not self._router.moved(request, reply.number, reply.owner):
                 self._rest(request, _REST)
                 self._seek()
+            return True
+        if refusal.code == "gap" and self._router.has_earlier(request):
+            self._router.again(request)
             return True
         if refusal.code == "busy" and refusal.retry_after is not None:
             request.refusal = refusal
@@ -171,18 +179,39 @@ class Traffic:
         """Send a request again of which nobody knows whether it was applied, or fail it."""
         if not request.partitions:
             self._settle(request, None, parts.WorkerGoneError(str(worker_lost(link.router))))
-        elif request.future.done() or not request.repeats:
+        elif request.future.done():
             self._router.drop(request)
-            self._settle(request, None, worker_lost(link.router))
+        elif not request.repeats:
+            self._undecided.append((link.router, request))
         else:
             request.tries += 1
             if isinstance(request.message, wire.Steps):
-                made = parts.by_row(request, self._settle)
-                self._unsettled += len(made)
-                self._router.drop(request)
-                self._router.put(request, made)
+                self._send_rows(request)
             else:
                 self._router.again(request)
+
+    def _decide(self, table: wire.FleetTable) -> None:
+        """Send what was in flight at workers that left as they should; fail it at others.
+
+        The former have answered all that they have applied, and are listed no more when they end;
+        one that has died is listed, and will be started again.
+        """
+        listed = {worker.name for worker in table.workers}
+        undecided, self._undecided = self._undecided, []
+        for router, request in undecided:
+            name = self._names.get(router)
+            if name is not None and name not in listed:
+                self._router.again(request)
+            else:
+                self._router.drop(request)
+                self._settle(request, None, worker_lost(router))
+
+    def _send_rows(self, request: FleetRequest) -> None:
+        """Send each row of a message by itself, in its place."""
+        made = parts.by_row(request, self._settle)
+        self._unsettled += len(made)
+        self._router.drop(request)
+        self._router.put(request, made)
 
     def _recall(self, link: Link, is_gone: bool = True) -> None:
         """Let requests find their ways anew that were not sent."""

@@ -1,4 +1,4 @@
-"""What the workers of a fleet answer together to LIST, INFO and RELOAD."""
+"""What the workers of a fleet answer together to LIST and INFO."""
 
 from __future__ import annotations
 
@@ -84,13 +84,3 @@ def _store(stores: Sequence[dict[str, Any] | None]) -> dict[str, Any] | None:
     worst = max(failing, key=lambda store: store["failing"]) if failing else some[0]
     added = {key: sum(store[key] for store in some) for key in ("pending", "absent", "losses")}
     return {**worst, **added, "committed": min(store["committed"] for store in some)}
-
-
-def whole_reload(answers: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return what RELOAD has changed, and ``workers``, what each of them says."""
-    each = list(answers.values())
-    if not is_fleet(answers):
-        return each[0]
-    changed = dict.fromkeys(word for answer in each for word in answer["changed"])
-    paused = max(answer["paused"] for answer in each)
-    return {**each[0], "changed": list(changed), "paused": paused, "workers": dict(answers)}

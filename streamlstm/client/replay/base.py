@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from os import PathLike
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
@@ -20,14 +21,18 @@ from ...engine.validation import check_flag
 from ...errors import BadValueError, EndpointError, ForkError, StreamLSTMError, shown
 from ..connection import LINGER, TIMEOUT, check_context, check_limit, check_seconds
 from ..failures import closed, forked
+from ..fleet.lanes import Lanes
+from ..fleet.seeds import Endpoints, Seeds
+from ..fleet.sender import FleetSender
 from ..keys import KeyPath, credentials
 from ..requests import encode
 from .claims import Claims
 from .failures import last_seq_unknown, outbox_full, unconfirmed, within_callback
 from .journal import Journal
 from .outbox import Entry, Outbox
-from .protocol import Delivery, ReplayProtocol
+from .protocol import Delivery, OnMoved, ReplayProtocol
 from .sender import FindEndpoint, Sender
+from .thread import SendingThread
 
 Result = TypeVar("Result")
 OnPrediction = TypeVar("OnPrediction", bound=Callable[..., object])
@@ -54,6 +59,7 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
         self,
         router: str | FindEndpoint = wire.ROUTER,
         *,
+        endpoints: Endpoints = None,
         on_prediction: OnPrediction | None = None,
         journal: str | PathLike[str] | None = None,
         sync: bool = False,
@@ -76,6 +82,11 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
                 f"router: expected an endpoint such as {wire.ROUTER}, or a function that returns "
                 f"it, got {shown(router)}"
             )
+        seeds = None if endpoints is None else Seeds(endpoints)
+        if seeds is not None and router != wire.ROUTER:
+            raise EndpointError("expected only one of router and endpoints")
+        if seeds is not None and seeds.worker is not None:
+            router, seeds = partial(_router_of, seeds), None
         keys = credentials(key, server)
         check_seconds("retry", retry)
         for name, bound in (("max_rows", max_rows), ("max_bytes", max_bytes)):
@@ -92,7 +103,7 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
         sync, leave_out = check_flag("sync", sync), check_flag("leave_out", leave_out)
         self._on_prediction = on_prediction
         deliver = None if on_prediction is None else self._deliver
-        self._outbox = Outbox(one_in_flight=deliver is not None)
+        self._outbox: Any = Outbox(one_in_flight=deliver is not None)  # or Lanes
         self._accepting, self._closed = True, False
         self._forked: ForkError | None = None  # in a child by fork, which has no sending thread
         self._journal = None if journal is None else Journal(journal, sync)
@@ -103,19 +114,36 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
                 secrets.randbelow(wire.MAX_UINT) + 1
             )  # a new one for each life of a publisher
             formers = self._take_over_journal(producer)
-            self._claims = Claims(producer, formers, self._outbox, self._limit)
-            self._protocol = ReplayProtocol(
-                self._outbox,
-                self._claims,
-                self._journal,
-                self._changed,
-                deliver,
-                self._limit,
-                leave_out,
-            )
-            self._sender = Sender(
-                self._protocol, self._context, router, retry, keys, producer, self._changed
-            )
+            claims = Claims(producer, formers, self._outbox, self._limit)
+
+            def protocol(
+                outbox: Outbox, claims: Claims, moved: OnMoved | None = None
+            ) -> ReplayProtocol:
+                return ReplayProtocol(
+                    outbox,
+                    claims,
+                    self._journal,
+                    self._changed,
+                    deliver,
+                    self._limit,
+                    leave_out,
+                    moved,
+                )
+
+            self._sender: SendingThread
+            self._protocol: ReplayProtocol | Lanes
+            self._claims: Claims | Lanes = claims
+            if seeds is None:
+                self._protocol = one = protocol(self._outbox, claims)
+                self._sender = Sender(
+                    one, self._context, router, retry, keys, producer, self._changed
+                )
+            else:
+                lanes = Lanes(self._outbox, claims, deliver is not None, protocol)
+                self._outbox = self._claims = self._protocol = lanes
+                self._sender = FleetSender(
+                    lanes, self._context, seeds, retry, keys, producer, self._changed
+                )
         except BaseException:
             self._release()
             raise
@@ -161,7 +189,7 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
     @property
     def unconfirmed(self) -> int:
         """Number of observations that the worker has not confirmed."""
-        return self._outbox.rows
+        return int(self._outbox.rows)
 
     @property
     def replayed(self) -> int:
@@ -272,3 +300,8 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
 
 def _size(steps: list[wire.Step]) -> int:
     return sum(Entry(step).size for step in steps)
+
+
+def _router_of(seeds: Seeds) -> str:
+    """Return where the worker is now that wrote an endpoints file."""
+    return seeds.routers()[0]

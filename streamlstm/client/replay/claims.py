@@ -49,6 +49,24 @@ class Claims:
         self._taken_from: dict[wire.StreamId, int] = {}
         self._rows = _MAX_STREAMS
 
+    def beside(self, outbox: Outbox) -> Claims:
+        """Return the claims of another outbox of the same publisher, at another worker."""
+        other = Claims(self._producer, (), outbox, self._limit)
+        other._former, other._trusted = self._former, self._trusted
+        other.claimed, other._expected = self.claimed, self._expected
+        other._taken_from = self._taken_from
+        return other
+
+    @property
+    def waiting(self) -> list[wire.StreamId]:
+        """New streams that calls wait for."""
+        return list(self._waiting)
+
+    def give_away(self, stream: wire.StreamId) -> None:
+        """Wait for a stream no more: another worker has it."""
+        self._waiting.discard(stream)
+        self._outbox.wanted.pop(stream, None)
+
     def want(self, streams: Iterable[wire.StreamId]) -> None:
         """Claim new streams as well, for calls that wait for them."""
         for stream in streams:
@@ -95,7 +113,9 @@ class Claims:
         self._rows = max(1, len(claim.streams) // 2)
         self._outbox.wanted |= dict.fromkeys(claim.streams)
 
-    def handle(self, claim: wire.Claim, standings: Sequence[tuple[int, int]]) -> None:
+    def handle(
+        self, claim: wire.Claim, standings: Sequence[tuple[int, int]], message: int = 0
+    ) -> None:
         """Continue each stream after the worker's last number, or claim it as it stands.
 
         Parameters
@@ -103,6 +123,8 @@ class Claims:
         claim : wire.Claim
         standings : sequence of (int, int)
             Last number and producer of each of its streams.
+        message : int
+            How many messages were sent before the next one.
 
         Raises
         ------
@@ -122,7 +144,7 @@ class Claims:
                 self._taken_from[stream] = producer
             self._waiting.discard(stream)
             self.claimed.add(stream)
-            self._outbox.resume(stream, last)
+            self._outbox.resume(stream, last, message)
 
     def confirm(self, ends: Iterable[tuple[wire.StreamId, int]]) -> None:
         """Record that observations of streams are in the store, and so are the claims before."""

@@ -95,10 +95,18 @@ class ReplayConnection(Generic[Context]):
         """Moment at which the oldest request times out, in seconds of the monotonic clock."""
         return next((deadline for _, deadline in self.in_flight.values()), float("inf"))
 
+    def has_something(self, for_room: bool) -> bool:
+        """Return whether a reply has come or, with ``for_room``, there is room to send."""
+        events = int(self._socket.get(zmq.EVENTS))
+        return bool(events & (zmq.POLLIN | (zmq.POLLOUT if for_room else 0)))
+
+    def fileno(self) -> int:
+        """Return a descriptor that can be read after each change, once."""
+        return self._socket.fileno()
+
     def wait(self, wakeup: int, until: float, for_room: bool) -> None:
         """Wait for a reply, the descriptor ``wakeup`` or, with ``for_room``, room to send."""
-        events = int(self._socket.get(zmq.EVENTS))
-        if events & (zmq.POLLIN | (zmq.POLLOUT if for_room else 0)):
+        if self.has_something(for_room):
             return
         # The descriptor signals every change, also the end of the connection; zmq_poll would not.
         files = select.poll()

@@ -77,6 +77,8 @@ class Outbox:
     one_in_flight : bool
         Whether a stream may have only one observation in flight: a worker keeps the last
         prediction of a stream, so that none is lost with a reply that does not arrive.
+    last_seqs : dict, optional
+        Shared with other outboxes of the publisher.
 
     Attributes
     ----------
@@ -92,14 +94,16 @@ class Outbox:
         How many of them the worker has applied, and a barrier may confirm.
     """
 
-    def __init__(self, one_in_flight: bool) -> None:
+    def __init__(
+        self, one_in_flight: bool, last_seqs: dict[wire.StreamId, int] | None = None
+    ) -> None:
         self._one_in_flight = one_in_flight
         self._queues: dict[wire.StreamId, _StreamQueue] = {}
         self._sendable: deque[_StreamQueue] = deque()
         self._confirmable: set[wire.StreamId] = set()  # of which something was applied
         self._ready: set[wire.StreamId] = set()  # claimed on the present connection
         self.wanted: dict[wire.StreamId, None] = {}
-        self.last_seqs: dict[wire.StreamId, int] = {}
+        self.last_seqs: dict[wire.StreamId, int] = {} if last_seqs is None else last_seqs
         self.full: bool | None = None
         self.rows = self.size = self.applied = 0
 
@@ -210,15 +214,47 @@ class Outbox:
         for queue in self._queues.values():
             queue.held, queue.scheduled = True, False
 
-    def resume(self, stream: wire.StreamId, worker_seq: int) -> None:
-        """Continue a stream that is claimed after the last number of the worker."""
+    @property
+    def streams(self) -> list[wire.StreamId]:
+        """The streams that have entries."""
+        return list(self._queues)
+
+    def give_away(self, stream: wire.StreamId) -> deque[Entry]:
+        """Remove a stream of which nothing is in flight; return its entries."""
+        queue = self._queues.pop(stream)
+        if queue.scheduled:
+            self._sendable.remove(queue)
+        self._confirmable.discard(stream)
+        self.wanted.pop(stream, None)
+        for entry in queue.entries:
+            if queue.held:  # it was not counted as applied since
+                entry.applied = False
+            self._count(entry, -1)
+            entry.applied = False
+        return queue.entries
+
+    def take_over(self, stream: wire.StreamId, entries: deque[Entry]) -> None:
+        """Add a stream that another outbox has given away; it has to be claimed."""
+        self._ready.discard(stream)
+        queue = self._queues[stream] = _StreamQueue(held=True)
+        queue.entries = entries
+        for entry in entries:
+            self._count(entry, 1)
+        self.wanted[stream] = None
+
+    def resume(self, stream: wire.StreamId, worker_seq: int, message: int = 0) -> None:
+        """Continue a stream that is claimed after the last number of the worker.
+
+        What is applied already counts as sent with the number ``message``: a barrier before that
+        may know nothing of a stream that came from another worker.
+        """
         self._ready.add(stream)
         self.last_seqs[stream] = worker_seq
         queue = self._queues.get(stream)
         if queue is None:
             return
         queue.held = False
-        self._resume_entries(queue, worker_seq)
+        self._resume_entries(queue, worker_seq, message)
         if not queue.entries:
             del self._queues[stream]
             return
@@ -227,7 +263,7 @@ class Outbox:
             self._confirmable.add(stream)
         self._schedule(queue)
 
-    def _resume_entries(self, queue: _StreamQueue, worker_seq: int) -> None:
+    def _resume_entries(self, queue: _StreamQueue, worker_seq: int, message: int) -> None:
         """Continue after a number; refused entries are removed, the numbers of others close up."""
         for entry in [entry for entry in queue.entries if entry.refused]:
             queue.entries.remove(entry)
@@ -236,7 +272,7 @@ class Outbox:
         for entry in queue.entries:
             done = entry.seq <= worker_seq
             again = self._one_in_flight and entry.seq == worker_seq and not entry.delivered
-            entry.applied, entry.message = done and not again, 0
+            entry.applied, entry.message = done and not again, message
             self.applied += entry.applied
             entry.single = again or entry.time is not None
             queue.next += entry.applied

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time as clock
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeAlias
 
 from numpy.typing import NDArray
@@ -44,6 +44,7 @@ class Delivery(NamedTuple):
     y: NDArray[Any]
 
 
+OnMoved: TypeAlias = Callable[[wire.Error], float]
 Deliver: TypeAlias = Callable[[list[Delivery]], None]
 
 
@@ -73,6 +74,8 @@ class ReplayProtocol:
         Maximum bytes of a message.
     leave_out : bool
         Whether what the worker refuses is left out; else it stops the publisher.
+    on_moved : callable, optional
+        Of a fleet: told a refusal that says who has a stream; returns for how long to send nothing.
 
     Attributes
     ----------
@@ -95,14 +98,26 @@ class ReplayProtocol:
         deliver: Deliver | None,
         limit: int,
         leave_out: bool,
+        on_moved: OnMoved | None = None,
     ) -> None:
-        self._outbox, self._claims = outbox, claims
+        self._outbox, self._claims, self._on_moved = outbox, claims, on_moved
+        self._everything: Iterable[Entry] = outbox
         self._journal, self._changed = journal, changed
         self._deliver, self._limit, self._leaves_out = deliver, limit, leave_out
-        self.hurry = False
+        self._halted = True
+        self.hurry = self.blocked = False
         self.left_out: list[RemoteError] = []
         self.replayed = 0
         self._batch, self._fitted = BATCH, 0  # observations of a message; messages since it shrank
+
+    def share(self, everything: Iterable[Entry], left_out: list[RemoteError]) -> None:
+        """Share a journal with the protocols of other workers, and what is left out."""
+        self._everything, self.left_out = everything, left_out
+
+    @property
+    def is_halted(self) -> bool:
+        """Whether nothing is in flight, and nothing is sent before streams are claimed again."""
+        return self._halted and not self._connection.in_flight
 
     def begin(self, connection: ReplayConnection[Request]) -> None:
         """Start over on a new connection."""
@@ -217,14 +232,15 @@ class ReplayProtocol:
     ) -> None:
         with self._changed:
             rows, self._outbox.full = self._outbox.rows, full
-            self._claims.handle(claim, standings)
+            self._claims.handle(claim, standings, self._connection.messages)
             if self._journal is not None and self._outbox.rows < rows:  # numbers have changed
                 self._compact(self._journal)
             self._changed.notify_all()
 
     def _handle_barrier(self, barrier: _Barrier, received: int) -> None:
         self._barrier_in_flight = False
-        if received != barrier.rows:
+        # A worker of a fleet counts those that came too early for it, too.
+        if received < barrier.rows or (received > barrier.rows and self._on_moved is None):
             raise ConnectionBrokenError  # ZeroMQ has reconnected by itself, and something was lost
         with self._changed:
             ends = self._outbox.confirm(barrier.message)
@@ -237,7 +253,7 @@ class ReplayProtocol:
             self._changed.notify_all()
 
     def _compact(self, journal: Journal) -> None:
-        journal.compact(self._outbox.last_seqs, (entry.step for entry in self._outbox))
+        journal.compact(self._outbox.last_seqs, (entry.step for entry in self._everything))
 
     def _handle_predictions(self, entries: list[Entry], Y: NDArray[Any]) -> None:
         self._fitted += 1
@@ -254,13 +270,17 @@ class ReplayProtocol:
             self._outbox.mark_applied(entries)
 
     def _handle_error(self, request: Request, error: wire.Error) -> None:
-        if isinstance(request, wire.Claim) and error.code == "busy" and error.stream is not None:
+        is_damaged = error.code == "busy" and error.wait is None
+        if isinstance(request, wire.Claim) and is_damaged and error.stream is not None:
             raise not_claimed(error.stream, error)  # its record is damaged: to wait is no use
         if error.code == "busy":
             if isinstance(request, list):
                 self._connection.rows -= len(request)
             self._barrier_in_flight = self._barrier_in_flight and not isinstance(request, _Barrier)
             self._halt((error.wait or 10) / 1000)
+        elif error.code == "moved" and self._on_moved is not None:
+            with self._changed:
+                self._halt(self._on_moved(error))
         elif isinstance(request, wire.Claim):
             self._handle_unclaimed(request, error)
         elif not isinstance(request, list):

@@ -12,17 +12,18 @@ from typing import TypeAlias
 import zmq
 
 from ... import wire
-from ...errors import EndpointError
+from ...errors import EndpointError, RemoteError
 from ..keys import Credentials
 from .connection import ConnectionBrokenError, ReplayConnection
 from .protocol import ReplayProtocol, Request
+from .thread import SendingThread
 
 FindEndpoint: TypeAlias = Callable[[], str]
 
 _MAX_WAIT = 60.0  # seconds
 
 
-class Sender:
+class Sender(SendingThread):
     """Runs the protocol of a replaying publisher in a thread.
 
     Parameters
@@ -57,71 +58,32 @@ class Sender:
         producer: int,
         changed: threading.Condition,
     ) -> None:
-        self._protocol, self._changed = protocol, changed
+        self._protocol = protocol
         self._find_endpoint = None if isinstance(router, str) else router
         self.endpoint = router if isinstance(router, str) else router()
         self._context, self._retry, self._keys = context, retry, keys
         self._producer = producer
         self._find_again = 0.0
-        self._error: BaseException | None = None
-        self._closing = False
         self._connect()
-        self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._thread = threading.Thread(target=self._run, name="streamlstm-replay", daemon=True)
-        self._thread.start()
+        super().__init__(changed)
 
-    # --- for the threads of the callers, with the lock held ---
-
-    def check(self) -> None:
-        """Raise the error that stopped the thread, or that of observations that were left out."""
-        if self._error is not None:
-            raise self._error
-        if errors := self._protocol.left_out:
-            first, more = errors[0], len(errors) - 1
-            errors.clear()
-            if more:
-                first.args = (f"{first} ({more} more were left out too)",)
-            raise first
-
-    def wake(self) -> None:
-        """Let the thread look for something to do."""
-        os.eventfd_write(self._wakeup, 1)
-
-    def hurry(self) -> None:
-        """Request confirmation as soon as there is anything to confirm."""
-        self._protocol.hurry = True
-        self.wake()
-
-    def close(self) -> None:
-        """End the thread; without the lock."""
-        self._closing = True
-        self.wake()
-        self._thread.join()
-        with self._changed:  # a call of another thread may be about to wake this one
-            os.close(self._wakeup)
-            self._changed.notify_all()  # those that wait find that it is closed
+    def _protocols(self) -> list[ReplayProtocol]:
+        return [self._protocol]
 
     @property
-    def is_own_thread(self) -> bool:
-        """True in the thread itself, where predictions are delivered."""
-        return threading.current_thread() is self._thread
+    def left_out(self) -> list[RemoteError]:
+        """Errors of observations that were left out, not yet raised."""
+        return self._protocol.left_out
 
-    # --- the thread ---
-
-    def _run(self) -> None:
+    def _work(self) -> None:
         try:
-            while not self._closing:
-                try:
-                    self._communicate()
-                except ConnectionBrokenError:
-                    self._connection.close()
-                    self._connect()
-        except BaseException as error:  # raised by the next call of the publisher
-            with self._changed:
-                self._error = error
-                self._changed.notify_all()
-        finally:
+            self._communicate()
+        except ConnectionBrokenError:
             self._connection.close()
+            self._connect()
+
+    def _disconnect(self) -> None:
+        self._connection.close()
 
     def _connect(self) -> None:
         self._connection = ReplayConnection[Request](

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Container
 
@@ -76,7 +77,8 @@ class Workers:
         owners = np.array([*places, -1])[np.minimum(table.owners, len(places))]
         rows = self.tables.partitions
         epochs = table.epochs.astype(np.int64)
-        changed = (epochs >= rows[:, gl.EPOCH]) & (owners != rows[:, gl.OWNER])
+        newer = epochs > rows[:, gl.EPOCH]
+        changed = newer | ((epochs == rows[:, gl.EPOCH]) & (owners != rows[:, gl.OWNER]))
         rows[changed, gl.OWNER] = owners[changed]
         rows[changed, gl.PROVEN] = rows[changed, gl.RETRY_AT] = 0
         rows[:, gl.EPOCH] = np.maximum(rows[:, gl.EPOCH], epochs)
@@ -87,7 +89,9 @@ class Workers:
         socket: zmq.Socket[bytes] = self._context.socket(zmq.DEALER)
         socket.set(zmq.LINGER, 0)
         self.configure(socket)
-        socket.connect(wire.gateway_place(self._supervisor, worker.name) or worker.router)
+        place = wire.gateway_place(self._supervisor, worker.name)
+        is_here = place is not None and os.path.exists(place.removeprefix("ipc://"))
+        socket.connect(place if place is not None and is_here else worker.router)
         self._xsub.connect(worker.xpub)
         self._numbers[worker.router], self._sockets[number] = number, socket
         self._xpubs[number] = worker.xpub

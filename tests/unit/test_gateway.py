@@ -1,0 +1,290 @@
+"""A gateway between clients and workers that a test plays: order, losses, bounds."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zmq
+
+from streamlstm import wire
+from streamlstm.engine.partitions import partitions_of
+from streamlstm.fleet.gateway import follow
+from streamlstm.serving.gateway.gateway import Gateway
+from streamlstm.serving.native import layout
+
+ANYWHERE = ("tcp://127.0.0.1:*",) * 3
+X = wire.to_floats([1.0, 2.0])
+
+
+class World:
+    """A gateway that runs in a thread, and three workers that are sockets of the test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.context = zmq.Context[zmq.Socket[bytes]]()
+        self.context.rcvtimeo = 20_000
+        self.control = self.context.socket(zmq.ROUTER)
+        self.control.bind(f"ipc://{folder}/control")
+        self.routers: list[zmq.Socket[bytes]] = []
+        self.workers: list[wire.FleetWorker] = []
+        self._others: list[zmq.Socket[bytes]] = []
+        for n in range(3):
+            sockets = [self.context.socket(kind) for kind in (zmq.ROUTER, zmq.PULL, zmq.XPUB)]
+            where = [f"tcp://127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}"
+                     for socket in sockets]  # fmt: skip
+            self.routers.append(sockets[0])
+            self._others += sockets[1:]
+            self.workers.append(wire.FleetWorker(f"w{n}", *where))
+        owners = np.arange(wire.PARTITIONS, dtype=np.uint16) % 3
+        self.table = wire.FleetTable(
+            1, tuple(self.workers), owners, np.ones(wire.PARTITIONS, np.uint32)
+        )
+        link: zmq.Socket[bytes] = self.context.socket(zmq.DEALER)
+        link.set(zmq.ROUTING_ID, b"gateway")
+        link.connect(f"ipc://{folder}/control")
+        link.send(b"hello")
+        self.control.recv_multipart()
+        self.gateway = Gateway(link, self.context, *ANYWHERE)
+        self._link = link
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self.gateway.turn():
+            follow(self.gateway, self._link)
+
+    def tell(self, *dead: int) -> None:
+        """Tell the gateway the table, and that some workers are dead."""
+        live = [each.router for n, each in enumerate(self.workers) if n not in dead]
+        frame = wire.encode_control("table", self.table.to_value(), live)
+        self.control.send_multipart([b"gateway", frame])
+
+    def move(self, partition: int, after: int) -> None:
+        owners, epochs = self.table.owners.copy(), self.table.epochs.copy()
+        owners[partition], epochs[partition] = after, epochs[partition] + 1
+        version = self.table.version + 1
+        self.table = self.table._replace(version=version, owners=owners, epochs=epochs)
+
+    def connect(self) -> zmq.Socket[bytes]:
+        socket: zmq.Socket[bytes] = self.context.socket(zmq.DEALER)
+        socket.connect(self.gateway.endpoints["router"])
+        self._others.append(socket)
+        return socket
+
+    def receive(self, worker: int) -> tuple[list[bytes], wire.Request] | None:
+        """Return what leads back, and a request that has come to a worker; None for none."""
+        try:
+            *route, frame = self.routers[worker].recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            return None
+        return route, wire.decode_request(frame, 10_000)
+
+    def wait(self, worker: int) -> tuple[list[bytes], Any]:
+        assert self.routers[worker].poll(20_000)
+        found = self.receive(worker)
+        assert found is not None
+        return found
+
+    def reply(self, worker: int, route: list[bytes], reply: wire.Reply) -> None:
+        self.routers[worker].send_multipart([*route, wire.encode(reply)])
+
+    def close(self) -> None:
+        self.gateway.wakeup.call()
+        self._thread.join()
+        self.gateway.close()
+        self.context.destroy(linger=0)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    world.close()
+
+
+def stream_of(worker: int, name: str) -> tuple[str, int]:
+    """Return a stream whose partition has this remainder: a worker's, at first; and it."""
+    for n in range(1_000):
+        partition = int(partitions_of([f"{name}-{n}"])[0])
+        if partition % 3 == worker:
+            return f"{name}-{n}", partition
+    raise AssertionError
+
+
+def prediction(stream: wire.StreamId, seq: int) -> wire.Prediction:
+    return wire.Prediction(stream, seq, wire.to_floats([0.5]))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_requests_of_a_stream_are_applied_once_and_in_order(world: World, seed: int) -> None:
+    chance = random.Random(seed)
+    streams = [stream_of(n % 3, f"s{n}") for n in range(7)]
+    arriving: set[int] = set()
+    applied: dict[tuple[str, str], list[int]] = defaultdict(list)  # of client and stream
+    back: list[deque[tuple[list[bytes], wire.Reply]]] = [deque() for _ in range(3)]
+    clients = {name: world.connect() for name in ("one", "two")}
+    sent, answered = 0, 0
+    world.tell()
+    while answered < sent or sent < 1_200:
+        if sent < 1_200 and chance.random() < 0.6:
+            name = chance.choice([*clients])
+            stream, _ = chance.choice(streams)
+            step = wire.Step(stream, 0, wire.to_floats([sent, name == "one"]))
+            clients[name].send_multipart([sent.to_bytes(4, "big"), wire.encode(step)])
+            sent += 1
+        if chance.random() < 0.02:
+            _, partition = chance.choice(streams)
+            in_flight = any(
+                isinstance(reply, wire.Prediction) and int(partitions_of([reply.stream])[0])
+                == partition for replies in back for _, reply in replies
+            )  # fmt: skip
+            if partition in arriving:
+                arriving.discard(partition)
+            elif not in_flight:
+                # Never back at once: a move takes longer than a request is under way.
+                world.move(partition, (world.table.owners[partition] + 1) % 3)
+                arriving.add(partition)
+                if chance.random() < 0.5:
+                    world.tell()
+        if chance.random() < 0.01:
+            arriving.clear()
+        for worker in range(3):
+            while (found := world.receive(worker)) is not None:
+                route, request = found
+                assert isinstance(request, wire.Step)
+                partition = int(partitions_of([request.stream])[0])
+                owner = world.table.owner(partition)
+                assert owner is not None
+                if owner != world.workers[worker]:
+                    there = wire.Owner(int(world.table.epochs[partition]), owner.router)
+                    reply: wire.Reply = wire.Error(
+                        request.stream, 0, "moved", "elsewhere", partition, owner=there
+                    )
+                elif partition in arriving:
+                    reply = wire.Error(request.stream, 0, "busy", "on its way", 5)
+                else:
+                    number, is_one = wire.from_floats(request.x)
+                    name = "one" if is_one else "two"
+                    applied[name, str(request.stream)].append(int(number))
+                    reply = prediction(request.stream, 0)
+                back[worker].append((route, reply))
+            while back[worker] and chance.random() < 0.8:
+                world.reply(worker, *back[worker].popleft())
+        for client in clients.values():
+            while client.poll(0):
+                _, frame = client.recv_multipart()
+                assert isinstance(wire.decode_reply(frame), wire.Prediction), frame
+                answered += 1
+        if sent >= 1_200:
+            arriving.clear()
+    assert sum(map(len, applied.values())) == sent
+    assert all(numbers == sorted(numbers) for numbers in applied.values())
+
+
+def test_what_a_dead_worker_had_is_sent_again_or_in_doubt(world: World) -> None:
+    client, (stream, partition) = world.connect(), stream_of(0, "a")
+    world.tell()
+    client.send_multipart([b"6", wire.encode(wire.Step(stream, 6, X))])
+    route, _ = world.wait(0)  # a new owner gets one alone, until it has answered
+    world.reply(0, route, prediction(stream, 6))
+    client.recv_multipart()
+    for seq in (0, 7, 8):
+        client.send_multipart([b"%d" % seq, wire.encode(wire.Step(stream, seq, X))])
+    for _ in range(3):
+        world.wait(0)
+    world.move(partition, 1)
+    world.tell(0)
+    number, frame = client.recv_multipart()
+    refused = wire.decode_reply(frame)
+    assert (number, type(refused)) == (b"0", wire.Error)
+    assert isinstance(refused, wire.Error)
+    assert (refused.stream, refused.code) == (stream, "error")
+    assert "whether it was applied is not known" in refused.message
+    route, again = world.wait(1)
+    assert again == wire.Step(stream, 7, X)
+    # The worker that died had applied and committed it.
+    y = wire.to_floats([0.25])
+    world.reply(1, route, wire.Error(stream, 7, "duplicate", "applied before", 7, y))
+    assert client.recv_multipart() == [b"7", wire.encode(wire.Prediction(stream, 7, y))]
+    route, again = world.wait(1)
+    assert again == wire.Step(stream, 8, X)
+    world.reply(1, route, prediction(stream, 8))
+    assert client.recv_multipart() == [b"8", wire.encode(prediction(stream, 8))]
+    # What was not committed there is lost with it: nothing counts as received.
+    client.send_multipart([b"b", wire.encode(wire.Barrier(9, 4))])
+    for worker in (1, 2):
+        route, barrier = world.wait(worker)
+        assert barrier == wire.Barrier(9, 0)
+        world.reply(worker, route, wire.Done(wire.Kind.BARRIER, None, [9, 0]))
+    reply = wire.decode_reply(client.recv_multipart()[1])
+    assert reply == wire.Done(wire.Kind.BARRIER, None, [9, 0])
+
+
+def test_a_worker_that_does_not_answer_cannot_fill_the_gateway(world: World) -> None:
+    client, other = world.connect(), world.connect()
+    (stuck, _), (quick, _) = stream_of(0, "stuck"), stream_of(1, "quick")
+    client.set(zmq.SNDHWM, 0)
+    world.tell()
+    frame = wire.encode(wire.Step(stuck, 0, X))
+    sent = 12_000  # more than the half of the queue that one client may have
+    for _ in range(sent):
+        client.send_multipart([b"1", frame])
+    refused = wire.decode_reply(client.recv_multipart()[1])
+    assert isinstance(refused, wire.Error)
+    assert refused.code == "busy"
+    other.send_multipart([b"2", wire.encode(wire.Step(quick, 0, X))])
+    route, _ = world.wait(1)
+    world.reply(1, route, prediction(quick, 0))
+    assert other.recv_multipart() == [b"2", wire.encode(prediction(quick, 0))]
+    there = 0
+    while world.receive(0) is not None:
+        there += 1
+    assert 0 < there <= 500
+    assert world.gateway.counters[layout.QUEUED] <= 16_384
+
+
+def test_steps_of_several_workers_are_joined_and_follow_moved(world: World) -> None:
+    client = world.connect()
+    streams = [stream_of(n % 3, f"part-{n}") for n in range(9)]
+    world.tell()
+    names: list[wire.StreamId] = [stream for stream, _ in streams]
+    seqs = list(range(1, 10))
+    steps = wire.Steps(names, seqs, wire.to_floats(np.arange(18.0)))
+    client.send_multipart([b"1", wire.encode(steps)])
+    world.move(streams[1][1], 2)  # of w1, which says so
+    rows = {}
+    refused = False
+    while len(rows) < 9:
+        for worker in range(3):
+            if (found := world.receive(worker)) is None:
+                continue
+            route, part = found
+            assert isinstance(part, wire.Steps)
+            assert part.seqs is not None
+            if worker == 1 and names[1] in part.streams:
+                there = wire.Owner(2, world.workers[2].router)
+                moved = wire.Error(names[1], 2, "moved", "there", streams[1][1], owner=there)
+                world.reply(1, route, moved)
+                refused = True
+                continue
+            for row, (stream, seq) in enumerate(zip(part.streams, part.seqs, strict=True)):
+                assert wire.rows_of(part.X, [row], len(part.streams)) == wire.to_floats(
+                    [2.0 * seq - 2, 2.0 * seq - 1]
+                )
+                rows[stream] = worker
+            Y = wire.to_floats(part.seqs)
+            extra = {"score": wire.to_floats([10 * seq for seq in part.seqs])}
+            world.reply(worker, route, wire.Predictions(part.streams, part.seqs, Y, extra))
+    assert refused
+    assert rows[names[1]] == 2
+    reply = wire.decode_reply(client.recv_multipart()[1])
+    assert isinstance(reply, wire.Predictions)
+    assert (reply.streams, reply.seqs) == (names, seqs)
+    assert wire.to_floats(seqs) == reply.Y
+    assert reply.extra == {"score": wire.to_floats([10 * seq for seq in seqs])}
