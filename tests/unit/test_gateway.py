@@ -15,7 +15,8 @@ import zmq
 
 from streamlstm import wire
 from streamlstm.engine.partitions import partitions_of
-from streamlstm.fleet.gateway import follow
+from streamlstm.errors import EndpointError
+from streamlstm.fleet.gateway import follow, gateway_endpoints, serve_gateway
 from streamlstm.serving.gateway.gateway import Gateway
 from streamlstm.serving.native import layout
 
@@ -288,3 +289,23 @@ def test_steps_of_several_workers_are_joined_and_follow_moved(world: World) -> N
     assert (reply.streams, reply.seqs) == (names, seqs)
     assert wire.to_floats(seqs) == reply.Y
     assert reply.extra == {"score": wire.to_floats([10 * seq for seq in seqs])}
+
+
+def test_an_address_that_is_taken_is_told_as_that_of_the_gateway(tmp_path: Path) -> None:
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as taken:
+        port = taken.bind_to_random_port("tcp://127.0.0.1")
+        endpoints = gateway_endpoints(f"tcp://127.0.0.1:{port}")
+        with pytest.raises(EndpointError, match=f"^--gateway, router tcp://127.0.0.1:{port}: "):
+            serve_gateway(f"ipc://{tmp_path}/control", endpoints)
+
+
+@pytest.mark.parametrize(
+    ("router", "pull", "xpub"),
+    [
+        ("tcp://127.0.0.1:5555", "tcp://127.0.0.1:5556", "tcp://127.0.0.1:5557"),
+        ("tcp://[::1]:*", "tcp://[::1]:*", "tcp://[::1]:*"),
+        ("ipc:///tmp/here", "ipc:///tmp/here.pull", "ipc:///tmp/here.xpub"),
+    ],
+)
+def test_the_other_sockets_are_beside_the_first(router: str, pull: str, xpub: str) -> None:
+    assert gateway_endpoints(router) == {"router": router, "pull": pull, "xpub": xpub}

@@ -84,8 +84,10 @@ class CellWriter:
     def _constant(self, name: str, array: Any) -> str:
         from onnx import numpy_helper
 
-        output = f"{self.name}.{name}"
-        self._node("Constant", [], [output], value=numpy_helper.from_array(np.asarray(array)))
+        output, values = f"{self.name}.{name}", np.asarray(array)
+        if values.dtype == np.float64:  # scaled on the way here; the graph is one of float32
+            values = values.astype(np.float32)
+        self._node("Constant", [], [output], value=numpy_helper.from_array(values))
         return output
 
     def _node(self, op: str, inputs: list[str], outputs: list[str], **attributes: Any) -> None:
