@@ -48,7 +48,7 @@ FILES: dict[str, dict[str, tuple[str, ...]]] = {
     "docs/figures.md": ALL,
     "docs/online.md": ONLINE,
     "docs/training.md": TRAINING,
-    "docs/fleet.md": {"fleet_capacity": ()},
+    "docs/fleet.md": {"fleet_capacity": (), "fleet_gateway": ()},
 }
 
 

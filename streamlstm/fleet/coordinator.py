@@ -108,19 +108,7 @@ class Coordinator:
             "settled": self.is_settled,
             "moving": len(self.moves.partitions),
             "copying": len(self.owned.sources),
-            "workers": [
-                {
-                    "name": member.name,
-                    "pid": member.pid,
-                    "router": None if member.where is None else member.where.router,
-                    "pull": None if member.where is None else member.where.pull,
-                    "xpub": None if member.where is None else member.where.xpub,
-                    "partitions": counts[member.name],
-                    "restarts": member.restarts,
-                    "leaves": member.leaves,
-                }
-                for member in self.members.values()
-            ],
+            "workers": [each.status(counts[each.name]) for each in self.members.values()],
         }
 
     # --- what a person asks for ---

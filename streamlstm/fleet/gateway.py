@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import zmq
 
 from .. import wire
+from ..errors import EndpointError
 from ..serving.gateway.gateway import Gateway
 from .processes import Process
 
@@ -113,13 +115,21 @@ def serve_gateway(control: str, endpoints: dict[str, str], **options: Any) -> No
     endpoints : dict of str to str
     **options
         As for :class:`streamlstm.serving.gateway.gateway.Gateway`.
+
+    Raises
+    ------
+    EndpointError
+        If an endpoint is taken, malformed or not allowed.
     """
     with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
         socket.set(zmq.ROUTING_ID, NAME.encode())
         socket.set(zmq.LINGER, 0)
         socket.connect(control)
         where = (endpoints[name] for name in ("router", "pull", "xpub"))
-        gateway = Gateway(socket, context, *where, **options)
+        try:
+            gateway = Gateway(socket, context, *where, **options)
+        except EndpointError as error:  # it names a socket as an option, which a gateway has not
+            raise EndpointError(re.sub("^--([a-z]+) ", r"--gateway, \1 ", str(error))) from None
         try:
             with gateway.wakeup.on_signals():
                 socket.send(wire.encode_control(NAME, os.getpid(), gateway.endpoints))

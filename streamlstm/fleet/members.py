@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from .. import wire
 
@@ -49,3 +50,17 @@ class Member:
     at_home: bool = True
     ends: bool = False
     quick: int = 0
+
+    def status(self, partitions: int) -> dict[str, Any]:
+        """Return what there is to know of it, for people; it has so many partitions."""
+        where = self.where
+        return {
+            "name": self.name,
+            "pid": self.pid,
+            "router": None if where is None else where.router,
+            "pull": None if where is None else where.pull,
+            "xpub": None if where is None else where.xpub,
+            "partitions": partitions,
+            "restarts": self.restarts,
+            "leaves": self.leaves,
+        }

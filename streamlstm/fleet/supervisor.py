@@ -316,6 +316,8 @@ class Supervisor:
         found["reload"] = None if self._model.reload is None else self._model.reload.status()
         for worker in found["workers"]:
             worker |= self._loads.of(worker["name"], now)
+        if self._gateway is not None:
+            found["gateway"] = self._gateway.status()
         return found
 
     def health_problem(self) -> str | None:

@@ -58,7 +58,7 @@ class TableRedis:
         self._lost: list[str] = []
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._grace_until = 0.0
+        self._looked, self._grace_until = time.monotonic(), 0.0
         self._thread = threading.Thread(target=self._watch, name="leases", daemon=True)
         self._thread.start()
 
@@ -119,7 +119,6 @@ class TableRedis:
             else:
                 if failing:
                     _LOG.warning("%s: is there again", self._fleet.place)
-                    self._let_renew()
                 failing = False
 
     def _let_renew(self) -> None:
@@ -132,8 +131,11 @@ class TableRedis:
         if not fleet.renew():
             self._let_renew()
         fleet.complete_order(fleet.renew)
-        members = fleet.members()
-        if time.monotonic() < self._grace_until:
+        members, now = fleet.members(), time.monotonic()
+        if now - self._looked > LEASE_SECONDS / 2:  # Redis was gone, or did not answer
+            self._let_renew()
+        self._looked = now
+        if now < self._grace_until:
             return
         for member in members:
             if not member.lives:

@@ -164,12 +164,16 @@ def test_what_is_lost_without_a_store_is_said(tmp_path: Path) -> None:
         fleet.kill_supervisor()
 
 
+EVICTING = ("--when-full", "evict-idle", "--capacity", "24", "--idle-ttl", "0.5")
+
+
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("seed", range(4))
-def test_kills_at_any_point_of_moves(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize("options", [(), EVICTING], ids=["in memory", "evicting"])
+@pytest.mark.parametrize("seed", range(2))
+def test_kills_at_any_point_of_moves(tmp_path: Path, seed: int, options: tuple[str, ...]) -> None:
     chance = random.Random(seed)
-    with Fleet(tmp_path, "--commit-ms", "50", workers=3) as fleet:
-        for _ in range(8):
+    with Fleet(tmp_path, "--commit-ms", "50", *options, workers=3) as fleet:
+        for _ in range(6):
             fleet.send()
             with suppress(BadValueError):  # it is on its way, or there is no such worker
                 if chance.random() < 0.5:

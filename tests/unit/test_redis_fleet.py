@@ -39,6 +39,7 @@ PARTITIONS = partitions_of(STREAMS).tolist()
 def no_watching(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a test say when the supervisor looks, and when a worker renews its lease."""
     monkeypatch.setattr(table_redis, "LOOK_SECONDS", 1e6)
+    monkeypatch.setattr(table_redis, "LEASE_SECONDS", 60.0)
     monkeypatch.setattr(lease, "RENEW_SECONDS", 1e6)
 
 
@@ -120,6 +121,22 @@ def test_a_worker_whose_lease_has_ended_writes_nothing(redis: Redis, table: Tabl
     store.close()
     again.check()
     again.close()
+
+
+def test_workers_renew_their_leases_first_after_a_redis_that_did_not_answer(
+    redis: Redis, table: TableRedis
+) -> None:
+    store = member(redis, table)
+    with redis.client() as server:
+        server.delete("streamlstm:lease:w0")
+    table._looked -= 60.0  # as if it had answered then for the last time
+    table._look()
+    assert table.lost() == []
+    store.check()
+    table._grace_until = 0.0
+    table._look()
+    assert table.lost() == []
+    store.close()
 
 
 def test_a_process_that_has_ended_need_not_be_waited_for(redis: Redis, table: TableRedis) -> None:
@@ -207,6 +224,24 @@ def test_a_table_of_an_older_file_is_replaced(redis: Redis, table: TableRedis) -
     store.close()
 
 
+def test_workers_change_the_model_one_after_the_other(redis: Redis, table: TableRedis) -> None:
+    first, second = member(redis, table), member(redis, table, "w1")
+    now = owned(table, 0, 1)
+    first.hold(range(0, wire.PARTITIONS, 2), now)
+    second.hold(range(1, wire.PARTITIONS, 2), now)
+    first.set_header(HEADER._replace(model="another").continued_from(HEADER))
+    second.commit([], records(2))
+    first.commit([], records(1))
+    first.set_header(HEADER._replace(model="third").restarted_from(first.header))
+    second.commit([], records(4))  # of the epoch before, so these streams restart
+    first.set_header(HEADER._replace(model="fourth"))
+    with pytest.raises(StoreError, match="another worker of the fleet runs the model fourth now"):
+        second.commit([], records(3))
+    assert second.get(KEYS) == [bytes([1 + 3 * (p % 2)]) * SIZE for p in PARTITIONS]
+    for store in (first, second):
+        store.close()
+
+
 class Worker:
     """A worker of the fleet without its sockets."""
 
@@ -284,6 +319,25 @@ def test_partitions_that_come_back_are_written_again(
     records = worker.checkpointer._store.get(KEYS)
     again.dirty_tracker().restore(STREAMS, [record for record in records if record is not None])
     assert exports(again) == exports(worker.engine)
+
+
+def test_streams_of_own_partitions_are_preloaded(
+    redis: Redis, table: TableRedis, worker: Worker
+) -> None:
+    worker.commit(worker.step())
+    worker.checkpointer.close()
+    again = Worker(redis, table)
+    again.partitions.follow(owned(table, 0, 1))
+    again.partitions.set(range(0, wire.PARTITIONS, 2), layout.HERE)
+    stored = again.checkpointer.stored
+    stored.are_own = again.partitions.are_here
+    after: bytes | None = b""
+    while after is not None:
+        after = stored.preload_own(after, 7, 10)
+    mine = {s for s, p in zip(STREAMS, PARTITIONS, strict=True) if p % 2 == 0}
+    assert set(again.engine.streams()) == mine
+    assert stored.list_page(None, None, 1000) == []
+    again.checkpointer.close()
 
 
 def test_a_worker_without_a_lease_by_its_own_clock_answers_busy(worker: Worker) -> None:

@@ -36,16 +36,12 @@ class Lease:
     ----------
     until : float
         Monotonic time at which it ends here.
-    on_change : callable
-        Called from the thread when it was renewed after it had ended here.
     """
 
     def __init__(self, renew: Callable[[], bool], asked: float, place: str) -> None:
         self._renew, self._place = renew, place
-        self.on_change: Callable[[], object] = lambda: None
         self.until = asked + LEASE_SECONDS - MARGIN_SECONDS
         self._closing = threading.Event()
-        self._why = ""
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
         self._thread.start()
 
@@ -57,33 +53,24 @@ class Lease:
     def _run(self) -> None:
         told = False
         while not self._closing.wait(RENEW_SECONDS):
-            renewed = self._attempt()
-            if not self.runs and not told:
-                told = True
-                _LOG.warning(
-                    "%s: the lease of this worker has ended, as it cannot be renewed%s; it answers "
-                    "busy until it is",
-                    self._place,
-                    self._why,
-                )
-                self.on_change()
-            elif renewed and told:
+            asked = time.monotonic()
+            try:
+                if not self._renew():
+                    self.until = 0.0
+                    return  # the next commit or check says so
+            except StoreError as error:
+                if not self.runs and not told:
+                    told = True
+                    _LOG.warning(
+                        "%s The lease of this worker has ended: it answers busy until it is "
+                        "renewed.",
+                        error,
+                    )
+                continue
+            self.until = asked + LEASE_SECONDS - MARGIN_SECONDS
+            if told:
                 told = False
                 _LOG.warning("%s: the lease is renewed, this worker answers again", self._place)
-                self.on_change()
-
-    def _attempt(self) -> bool:
-        """Renew it; return whether that succeeded."""
-        asked = time.monotonic()
-        try:
-            if not self._renew():
-                self._why, self.until = ": others have what it had", 0.0
-                return False
-        except StoreError as error:
-            self._why = f" ({str(error).rstrip('.')})"
-            return False
-        self.until, self._why = asked + LEASE_SECONDS - MARGIN_SECONDS, ""
-        return True
 
     def close(self) -> None:
         """Renew it no more."""

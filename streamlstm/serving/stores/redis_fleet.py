@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
+import time
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -17,12 +18,14 @@ from ...errors import StoreError
 from .header import HEADER_KEY, decode_header
 from .owner import Owner
 from .redis_namespace import LEASE_SECONDS, RedisNamespace, State
-from .redis_ownership import await_owner, next_epoch
+from .redis_ownership import LOOK_SECONDS, await_owner, next_epoch
 from .redis_scripts import EXPEL, RENEW_FLEET, RESTORE, WRITE_TABLE
 from .redis_streams import RedisStreams
 from .store import FencedError
 
 _LOG = logging.getLogger(__name__)
+
+FREE_SECONDS = 8.0  # in which workers of a supervisor that was killed commit and end
 
 _LEASE = round(1000 * LEASE_SECONDS)
 
@@ -105,6 +108,7 @@ class RedisFleet(RedisStreams):
             found = space.look()
             if not take_over:
                 found = await_owner(space, self.place, found)
+                self._await_members()
             if found.header or found.fields > bool(found.state):
                 decode_header(found.header, self.place)
             state = State(secrets.token_hex(8))
@@ -119,6 +123,13 @@ class RedisFleet(RedisStreams):
             self._state = state._replace(epoch=self.epoch)
             if self._write_all(found.state, found.owner):
                 return
+
+    def _await_members(self) -> None:
+        """Let the workers of a supervisor that has ended make their last commits."""
+        deadline = time.monotonic() + FREE_SECONDS
+        while any(member.lives for member in self.members()) and time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS)
+        self._members = {}
 
     def _write_all(self, state: bytes, owner: bytes) -> bool:
         """Write all that the fleet notes; False if state and owner are others than these."""

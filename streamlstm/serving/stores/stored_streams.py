@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
 
+import numpy as np
+
 from ...engine.dirty_tracker import DirtyTracker
 from ...engine.ids import MAX_INTEGER_ID, StreamId
 from ...engine.records import store_key, stream_from_key
 from ...engine.stream_producers import Standing
-from ...errors import DamagedRecordError
+from ...errors import DamagedRecordError, StoreError
 from .adopted import Adopted
 from .shared_store import SharedStore
 from .store import Store
@@ -33,6 +35,8 @@ class StoredStreams(StoredRecords):
     ----------
     returned : int
         Streams that were restored because a message needed them.
+    preloads : bool
+        Whether streams of a store that others share are brought into memory without need.
     are_own : callable or None
         Tells of each stream whether it is this worker's, where others share the store.
     """
@@ -40,20 +44,29 @@ class StoredStreams(StoredRecords):
     def __init__(self, tracker: DirtyTracker, store: Store) -> None:
         super().__init__(store)
         self._tracker = tracker
-        self._shared = isinstance(store, SharedStore)  # others put streams there
+        self._shared = store if isinstance(store, SharedStore) else None
         self._remaining = store.count()  # streams of the store that may not be in memory
         self.returned = 0
+        self.preloads = False
         self.are_own: Callable[[Sequence[StreamId]], list[bool]] | None = None
 
     @property
     def has_any(self) -> bool:
         """True if streams may be somewhere that are not in memory."""
-        return self._shared or self._remaining > 0 or bool(self.adopted)
+        if self._shared is not None:
+            return True  # others put streams there
+        return self._remaining > 0 or bool(self.adopted)
 
     @property
     def count(self) -> int:
-        """Number of streams in the store and not in memory."""
-        return self._remaining
+        """Number of streams in the store and not in memory.
+
+        Where others share the store, this worker's part of it is estimated: partitions are alike.
+        """
+        if self._shared is None:
+            return self._remaining
+        mine = round(self._store.count() * float(np.mean(self._shared.held > 0)))
+        return max(0, mine - self._tracker.live)
 
     def recount(self, streams: int) -> None:
         """Set the count, after the store has lost streams."""
@@ -233,6 +246,34 @@ class StoredStreams(StoredRecords):
         return [store_key(stream) for stream in self._tracker.absent(streams)]
 
     # --- reading ---
+
+    def preload_own(self, after: bytes, count: int, reserve: int) -> bytes | None:
+        """Bring the next of this worker's streams into memory from a store that others share.
+
+        Parameters
+        ----------
+        after : bytes
+            The key up to which the store was looked through.
+        count : int
+            How many streams of the store to look at.
+        reserve : int
+            Slots that stay free.
+
+        Returns
+        -------
+        bytes or None
+            The key to go on from; None if there are no more, or no room for them.
+        """
+        try:
+            keys = self.next_keys(after, count)
+            found = self.records_of([store_key(each) for each in self._own(_streams(keys))])
+        except StoreError:
+            return after
+        if not keys or self._tracker.free_slots - len(found) < reserve:
+            return None
+        with suppress(DamagedRecordError):  # it harms nobody until it is needed
+            self._put_back(found)
+        return keys[-1]
 
     def _find(self, streams: Iterable[StreamId]) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
         """Return keys and records of those of these streams that are not in memory.
