@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import select
 import signal
+import subprocess
+import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -299,3 +303,44 @@ def test_a_journal_is_replayed_exactly_once_although_a_worker_is_killed(
 ) -> None:
     replay(fleet, lambda: True, tmp_path / "journal", kills=True)
     settle(fleet)
+
+
+def test_publish_and_watch_find_the_fleet_by_its_file(fleet: FleetProcess, tmp_path: Path) -> None:
+    rows = "".join(f"{stream},{n}.5,1\n" for n in range(4) for stream in ("a", "b", "c"))
+    (tmp_path / "data.csv").write_text(f"stream,x0,x1\n{rows}")
+    streamlstm = [sys.executable, "-m", "streamlstm"]
+    where = ["--endpoints", str(fleet.endpoints), "--json"]
+    watched = subprocess.Popen(
+        [*streamlstm, "watch", *where, "--stream", "c"], stdout=subprocess.PIPE, text=True
+    )
+    assert watched.stdout is not None
+    with Client(endpoints=fleet.endpoints, timeout=TIMEOUT) as client:
+        pause = threading.Event()
+        while not select.select([watched.stdout], [], [], 0)[0]:
+            client.step("c-probe", [1.0, 2.0])
+            pause.wait(0.05)
+        command = [
+            *streamlstm,
+            "publish",
+            "data.csv",
+            "--replay",
+            *where,
+            "--stream-column",
+            "stream",
+        ]
+        published = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert published.returncode == 0, published.stderr
+        told = [json.loads(line) for line in published.stdout.splitlines()]
+        assert sorted((line["stream"], line["seq"]) for line in told) == [
+            (stream, n) for stream in "abc" for n in range(1, 5)
+        ]
+        assert client.last_seqs(["a", "b", "c"]) == [4, 4, 4]
+    lines = (json.loads(line) for line in watched.stdout)
+    assert [next(line["seq"] for line in lines if line["stream"] == "c") for _ in range(4)] == [
+        1, 2, 3, 4,
+    ]  # fmt: skip
+    watched.terminate()
+    watched.wait(TIMEOUT)
+    watched.stdout.close()

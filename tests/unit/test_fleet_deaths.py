@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from streamlstm import wire
+from streamlstm.errors import StoreError
+from streamlstm.fleet import folders as of_folders
 from streamlstm.fleet.actions import Action, Remove, Say, Spawn, Tell, Wait
 from streamlstm.fleet.coordinator import Coordinator
+from streamlstm.fleet.folders import Folders
 from streamlstm.fleet.members import Stores
 from streamlstm.fleet.record import Record
+from streamlstm.serving.stores.lmdb.folder import Folder
 
 
 def where(name: str) -> wire.FleetWorker:
@@ -91,3 +98,37 @@ def test_a_worker_ends_whose_parent_has_ended_before() -> None:
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert found.returncode == 1
     assert "the supervisor 4194304 has ended; so does this worker" in found.stderr
+
+
+def test_what_a_fleet_needs_is_looked_for_before_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coordinator = serving(2)
+    coordinator.died("w1", 60.0)
+    coordinator.serves(where("w1"), 1)
+    record, folders = coordinator.owned.record, Folders(tmp_path)
+    for name in ("worker-w0.0", "worker-w1.0"):
+        with pytest.raises(StoreError, match="is missing, though streams of this fleet are in it"):
+            folders.check(record)
+        (tmp_path / name).mkdir()
+    folders.check(record)
+    monkeypatch.setattr(of_folders, "FREE_SECONDS", 0.1)
+    used = Folder(tmp_path / "worker-w0.0", "lmdb:")
+    with pytest.raises(StoreError, match=r"worker-w0.0: a worker of this fleet still uses it"):
+        folders.check(record)
+    used.close()
+    folders.check(record)
+
+
+def test_folders_that_are_copied_are_deleted_at_the_next_start_if_not_before(
+    tmp_path: Path,
+) -> None:
+    coordinator = serving(2)
+    actions = coordinator.died("w1", 60.0)
+    for _, fields in told(actions, "adopt"):
+        coordinator.said(wire.Control("copied", [fields[0]]))
+    for name in ("worker-w0.0", "worker-w1.0", "worker-w1.1", "worker-w7.0", "other"):
+        (tmp_path / name).mkdir()
+    Folders(tmp_path).check(coordinator.owned.record)
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["other", "worker-w0.0", "worker-w1.1", "worker-w7.0"]

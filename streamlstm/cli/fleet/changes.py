@@ -90,4 +90,5 @@ def _progress(found: Mapping[str, Any]) -> str:
     parts = [f"{', '.join(starting)} start"] if starting else []
     parts += [f"{each['name']} leaves, {each['partitions']:,} partitions left" for each in leaving]
     parts += [f"{found['moving']:,} partitions on their way"] if found["moving"] else []
+    parts += [f"{found['copying']:,} partitions being copied"] if found["copying"] else []
     return "; ".join(parts) or "partitions are divided"

@@ -39,6 +39,10 @@ def show(found: Mapping[str, Any], as_json: bool) -> None:
     if len(found["workers"]) > 1:
         table.add_row(*_sums(found["workers"]), style="bold")
     console.print(table)
+    if found["moving"]:
+        console.print(f"{found['moving']:,} partitions are on their way to another worker")
+    if found["copying"]:
+        console.print(f"{found['copying']:,} partitions are copied from workers that have ended")
 
 
 def _cells(worker: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,8 @@ from ... import wire
 from ...errors import EndpointError
 from .seeds import Seeds
 
-SHORTEST, LONGEST = 0.01, 0.2  # seconds between two questions: doubled each time
+SHORTEST, LONGEST = 0.01, 0.2  # seconds between two questions,
+LONGER = 1.3  # times the ones before: what becomes known is known soon, as soon as it was missed
 
 
 class TableSearch:
@@ -46,7 +47,7 @@ class TableSearch:
     def next(self, now: float) -> str | None:
         """Return whom to ask now, and when that is due again; None if nobody is known."""
         self.due = now + self._pause
-        self._pause = min(2 * self._pause, LONGEST)
+        self._pause = min(LONGER * self._pause, LONGEST)
         routers = self._routers()
         if not routers:
             return None

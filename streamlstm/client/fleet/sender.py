@@ -21,7 +21,7 @@ from ..replay.protocol import ReplayProtocol, Request
 from ..replay.thread import SendingThread
 from .lanes import Lane, Lanes
 from .queue import FleetQueue
-from .search import LONGEST, SHORTEST
+from .search import LONGER, LONGEST, SHORTEST
 from .seeds import Seeds
 
 _MAX_WAIT = 60.0  # seconds
@@ -125,7 +125,7 @@ class FleetSender(SendingThread):
             self._ask_at = now
         if now >= self._ask_at:
             self._table.refresh()
-            self._ask_at, self._pause = now + self._pause, min(2 * self._pause, LONGEST)
+            self._ask_at, self._pause = now + self._pause, min(LONGER * self._pause, LONGEST)
 
     def _wait(self) -> None:
         """Wait until something comes, is due, or is to be sent."""

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from ... import wire
-from .joined import join_info, join_listed
+from ...client.fleet.whole import whole_info, whole_page
 from .replies import PAUSE, error_of, in_doubt
 from .tasks import Message, Replies, Task
 from .workers import Workers
@@ -32,16 +32,17 @@ def barrier(workers: Workers, request: wire.Barrier, received: int) -> Task:
 
 def info(workers: Workers, frame: bytes, about: dict[str, Any]) -> Task:
     """Return what all workers say, with what the gateway says of itself."""
-    replies = yield _all(workers, frame)
-    values = [
-        answer.value
-        for reply in replies
+    numbers = workers.numbers
+    replies = yield [Message(number, frame) for number in numbers]
+    values = {
+        workers.names.get(number, ""): answer.value
+        for number, reply in zip(numbers, replies, strict=True)
         if reply is not None and isinstance(answer := wire.decode_reply(reply), wire.Done)
-    ]
+    }
     if not values:
         yield PAUSE
         return (yield from info(workers, frame, about))
-    joined = join_info(values) | about | {"pid": os.getpid()}
+    joined = whole_info(values) | about | {"pid": os.getpid()}
     return wire.encode(wire.Done(wire.Kind.INFO, None, joined))
 
 
@@ -59,7 +60,7 @@ def list_streams(workers: Workers, request: wire.List, frame: bytes) -> Task:
         assert isinstance(answer, wire.Done)
         values.append(answer.value)
     count = min(request.limit, wire.MAX_LISTED)
-    return wire.encode(wire.Done(wire.Kind.LIST, None, join_listed(values, count)))
+    return wire.encode(wire.Done(wire.Kind.LIST, None, whole_page(values)[:count]))
 
 
 def reload(workers: Workers, frame: bytes) -> Task:

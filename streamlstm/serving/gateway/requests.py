@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import wire
+from ...client.fleet.division import select, single
 from ...engine.partitions import partitions_of
 from ...errors import ProtocolError
 from .all_workers import barrier, info, list_streams, reload
@@ -114,7 +115,8 @@ class Requests:
                 continue
             whole = len(by_worker) == 1 and len(left) == count
             frames = [
-                frame if whole else wire.encode(_rows(request, rows)) for rows in by_worker.values()
+                frame if whole else wire.encode(select(request, rows))
+                for rows in by_worker.values()
             ]
             replies = yield [Message(*each) for each in zip(by_worker, frames, strict=True)]
             again: list[int] = []
@@ -158,7 +160,7 @@ class Requests:
                 yield PAUSE
                 continue
             replies = yield [
-                Message(worker, wire.encode(_rows(request, rows)))
+                Message(worker, wire.encode(select(request, rows)))
                 for worker, rows in by_worker.items()
             ]
             again: list[int] = []
@@ -180,13 +182,7 @@ class Requests:
     def _one_by_one(self, request: wire.Steps, rows: Sequence[int]) -> Task:
         first: bytes | None = None
         for row in rows:
-            one = _rows(request, [row])
-            step = wire.Step(
-                one.streams[0],
-                0 if one.seqs is None else one.seqs[0],
-                one.X,
-                None if one.times is None else one.times[0],
-            )
+            step = single(request, row)
             reply = yield from self._single(step, wire.encode(step))
             if reply is not None and error_of(reply) is not None:
                 first = first or reply
@@ -240,13 +236,3 @@ def refuse(error: ProtocolError) -> Task:
 
 def _of(values: Sequence[Any], rows: Sequence[int]) -> list[Any]:
     return [values[n] for n in rows]
-
-
-def _rows(request: wire.Steps, rows: Sequence[int]) -> wire.Steps:
-    """Return some rows of a STEPS as one."""
-    return wire.Steps(
-        _of(request.streams, rows),
-        None if request.seqs is None else _of(request.seqs, rows),
-        wire.rows_of(request.X, rows, len(request.streams)),
-        None if request.times is None else _of(request.times, rows),
-    )

@@ -30,6 +30,11 @@ class Workers:
         None: the workers have no keys.
     supervisor : str
         Endpoint of the fleet's; workers on this machine are reached beside it.
+
+    Attributes
+    ----------
+    names : dict of int to str
+        Of the workers, by their numbers.
     """
 
     def __init__(
@@ -44,6 +49,7 @@ class Workers:
         self._numbers: dict[str, int] = {}  # by the endpoint of the ROUTER
         self._sockets: dict[int, zmq.Socket[bytes]] = {}
         self._xpubs: dict[int, str] = {}
+        self.names: dict[int, str] = {}
         self._waiting: dict[int, deque[tuple[int, list[bytes]]]] = {}
         self._sent: dict[int, set[int]] = {}  # tickets of Python's messages
         self._tickets = 0
@@ -94,7 +100,7 @@ class Workers:
         socket.connect(place if place is not None and is_here else worker.router)
         self._xsub.connect(worker.xpub)
         self._numbers[worker.router], self._sockets[number] = number, socket
-        self._xpubs[number] = worker.xpub
+        self._xpubs[number], self.names[number] = worker.xpub, worker.name
         self._waiting[number], self._sent[number] = deque(), set()
         self.tables.put_worker(number, socket, worker.router.encode())
 
@@ -115,6 +121,7 @@ class Workers:
         self.leave(number)
         self.tables.take_worker(number)
         self._sockets.pop(number).close()
+        self.names.pop(number)
         self._xsub.disconnect(self._xpubs.pop(number))
         waiting = [ticket for ticket, _ in self._waiting.pop(number)]
         return [*self._sent.pop(number), *waiting]

@@ -1,0 +1,137 @@
+"""What a client does with requests at a worker that ends: both workers are played, on sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+
+import numpy as np
+import pytest
+import zmq
+
+from streamlstm import Client, wire
+from streamlstm.errors import WorkerTimeoutError
+
+X = [1.0, 2.0]
+Y = np.array([0.25, 0.5], np.float32)
+
+
+class Player:
+    """A ROUTER whose answers a test decides."""
+
+    def __init__(self, context: zmq.Context, name: str) -> None:
+        self.socket = context.socket(zmq.ROUTER)
+        self.socket.set(zmq.LINGER, 1000)
+        self.socket.set(zmq.RCVTIMEO, 10_000)
+        port = self.socket.bind_to_random_port("tcp://127.0.0.1")
+        self.where = wire.FleetWorker(name, f"tcp://127.0.0.1:{port}", "", "")
+
+    def receive(self, table: wire.FleetTable) -> tuple[list[bytes], wire.Request]:
+        """Return the next request that is no TABLE, which is answered."""
+        while True:
+            *envelope, frame = self.socket.recv_multipart()
+            message = wire.decode_request(frame)
+            if not isinstance(message, wire.Table):
+                return envelope, message
+            self.answer(envelope, wire.Done(wire.Kind.TABLE, None, table.to_value()))
+
+    def answer(self, envelope: list[bytes], reply: wire.Reply) -> None:
+        self.socket.send_multipart([*envelope, wire.encode(reply)])
+
+
+class Fleet:
+    """Two workers, of which ``a`` has everything at first."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+        self.a, self.b = Player(context, "w0"), Player(context, "w1")
+        new = wire.FleetTable.new()
+        workers = (self.a.where, self.b.where)
+        self.before = new._replace(
+            version=1, workers=workers, owners=new.owners * 0, epochs=new.epochs + 1
+        )
+        self.died = self.before._replace(
+            version=2, owners=self.before.owners + 1, epochs=self.before.epochs + 1
+        )
+        self.left = self.died._replace(workers=(self.b.where,), owners=self.before.owners)
+
+    def lose(self, seq: int, client: Client) -> Future[np.ndarray]:
+        """Submit an observation, and end the worker that gets it without an answer."""
+        future = client.submit("pump-7", X, seq=seq)
+        _, message = self.a.receive(self.before)
+        assert isinstance(message, wire.Step)
+        self.a.socket.close(linger=0)
+        return future
+
+
+@pytest.fixture
+def fleet() -> Iterator[Fleet]:
+    with zmq.Context() as context:
+        fleet = Fleet(context)
+        yield fleet
+        for player in (fleet.a, fleet.b):
+            player.socket.close()
+
+
+@pytest.fixture
+def client(fleet: Fleet) -> Iterator[Client]:
+    with Client(endpoints=fleet.a.where.router, timeout=10.0) as client:
+        yield client
+
+
+def test_a_number_that_was_applied_before_is_answered_with_its_prediction(
+    fleet: Fleet, client: Client
+) -> None:
+    future = fleet.lose(5, client)
+    envelope, again = fleet.b.receive(fleet.died)
+    assert isinstance(again, wire.Step)
+    assert again.seq == 5
+    said = wire.Error("pump-7", 5, "duplicate", "applied before", 5, Y.tobytes())
+    fleet.b.answer(envelope, said)
+    assert (future.result(10) == Y).all()
+
+
+def test_without_a_number_it_is_in_doubt_and_the_next_goes_on(fleet: Fleet, client: Client) -> None:
+    future = fleet.lose(0, client)
+    following = client.submit("pump-7", [3.0, 4.0])
+    envelope, message = fleet.b.receive(fleet.died)
+    with pytest.raises(WorkerTimeoutError, match="may have been applied") as caught:
+        future.result(10)
+    assert caught.value.in_doubt
+    assert isinstance(message, wire.Step)
+    assert message.x == np.array([3, 4], np.float32).tobytes()
+    fleet.b.answer(envelope, wire.Prediction("pump-7", 0, Y.tobytes()))
+    assert (following.result(10) == Y).all()
+
+
+def test_without_a_number_it_is_sent_again_if_the_worker_left_as_planned(
+    fleet: Fleet, client: Client
+) -> None:
+    future = fleet.lose(0, client)
+    envelope, again = fleet.b.receive(fleet.left)
+    assert isinstance(again, wire.Step)
+    fleet.b.answer(envelope, wire.Prediction("pump-7", 0, Y.tobytes()))
+    assert (future.result(10) == Y).all()
+
+
+def test_rows_of_a_message_that_was_lost_are_sent_one_by_one(fleet: Fleet, client: Client) -> None:
+    future = client.submit_many(["a", "b"], [X, X], seqs=[3, 9])
+    fleet.a.receive(fleet.before)
+    fleet.a.socket.close(linger=0)
+    for _ in range(2):  # one was applied before, one is applied now
+        envelope, row = fleet.b.receive(fleet.died)
+        assert isinstance(row, wire.Step)
+        y = np.array([row.seq, 0], np.float32).tobytes()
+        said = wire.Error("a", 3, "duplicate", "applied before", 3, y)
+        fleet.b.answer(envelope, said if row.seq == 3 else wire.Prediction("b", 9, y))
+    assert future.result(10).tolist() == [[3, 0], [9, 0]]
+
+
+def test_a_worker_that_is_silent_is_left_when_another_has_its_streams(
+    fleet: Fleet, client: Client
+) -> None:
+    future = client.submit("pump-7", X, seq=5)
+    fleet.a.receive(fleet.before)  # it is stopped: its connections stay
+    envelope, again = fleet.b.receive(fleet.died)
+    assert isinstance(again, wire.Step)
+    fleet.b.answer(envelope, wire.Prediction("pump-7", 5, Y.tobytes()))
+    assert (future.result(10) == Y).all()
