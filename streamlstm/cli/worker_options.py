@@ -31,7 +31,7 @@ def connect(
     server: Path | None,
     timeout: float = 5.0,
 ) -> Client:
-    """Return a client of a worker that has just answered a PING.
+    """Return a client of a worker that has just answered a PING, or of its whole fleet.
 
     Raises
     ------
@@ -45,6 +45,8 @@ def connect(
     with Client(**where, key=key, server=server) as client:
         try:
             client.ping()
+            if "router" in where and _is_of_a_fleet(client):
+                where = {"endpoints": client.endpoint}
         except HandshakeError:
             raise
         except WorkerTimeoutError:
@@ -56,6 +58,18 @@ def connect(
                 "requires keys, give --key and --server"
             ) from None
     return Client(**where, timeout=timeout, key=key, server=server)
+
+
+def _is_of_a_fleet(client: Client) -> bool:
+    """Ask a worker whether others serve beside it."""
+    from streamlstm import wire
+    from streamlstm.client.replies import decode_done
+    from streamlstm.errors import RemoteError
+
+    try:
+        return client._call(wire.Table(), decode_done) is not None
+    except RemoteError:
+        return False
 
 
 def worker_or_fleet(router: str | None, endpoints: Path | None) -> dict[str, Any]:

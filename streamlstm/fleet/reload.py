@@ -110,7 +110,7 @@ class Reload:
         if not self._waiting:
             if self.state == SWITCHES:
                 self.state = IS_DONE
-                return []
+                return [Tell(name, "reloaded", ()) for name in self._workers]
             self.state, self._waiting = SWITCHES, list(self._workers)
         count = len(self._waiting) if self.at_once else 1
         now, self._waiting = self._waiting[:count], self._waiting[count:]

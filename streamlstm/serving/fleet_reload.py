@@ -34,7 +34,8 @@ class FleetReload:
     def __init__(self, service: Service, tell: Callable[[int, str, Any], None]) -> None:
         self._reloader, self._tell = service.reloader, tell
         self._refuse = service.refuse_reload
-        self._refused: Response | None = None
+        self._answer: Response | None = None
+        self._held: Response | None = None  # until all workers have switched
         service.reload_fleet = self._want
         self._wanted = False  # by a client, which waits for the response
         self._number = 0  # of the reload under way, 0 if there is none
@@ -44,6 +45,7 @@ class FleetReload:
             "switch": self._switch,
             "cancel": self._cancel,
             "no-reload": self._no_reload,
+            "reloaded": self._reloaded,
         }
 
     def _want(self, anew: bool) -> None:
@@ -70,18 +72,19 @@ class FleetReload:
 
     def _no_reload(self, reason: str) -> None:
         """Let a client that has asked know that the fleet does not change its model."""
-        self._refused = self._refuse(ModelError(reason))
+        self._answer = self._refuse(ModelError(reason))
 
-    def refusal(self) -> Response | None:
-        """Return, once, the response to a RELOAD of a client that the fleet has refused."""
-        refused, self._refused = self._refused, None
-        self._wanted = self._wanted and refused is None
-        return refused
+    def _reloaded(self) -> None:
+        self._answer, self._held = self._held, None
+
+    def answer(self) -> Response | None:
+        """Return, once, the response to a RELOAD of a client, when the fleet has done it or not."""
+        answer, self._answer = self._answer, None
+        self._wanted = self._wanted and answer is None
+        return answer
 
     def turn(self, response: Response | None) -> None:
         """Tell what is new; ``response`` is that to a reload which has come to its end."""
-        if response is not None:
-            self._wanted = False
         if not self._number:
             return
         if response is not None:
@@ -90,6 +93,10 @@ class FleetReload:
             said = reply.message if isinstance(reply, wire.Error) else getattr(reply, "value", None)
             self._tell(self._number, REFUSED if refused else DONE, said)
             self._number = 0
+            if refused:
+                self._answer = response
+            else:
+                self._held = response
         elif self._reloader.is_prepared and not self._said:
             self._said = True
             self._tell(self._number, PREPARED, None)

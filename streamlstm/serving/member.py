@@ -67,6 +67,7 @@ class Member:
     ) -> None:
         self._streams = streams = engine.hand_over()
         self._partitions, self._checkpointer = partitions, checkpointer
+        partitions.name = name
         self._link, self._name, self._eviction = link, name, eviction
         folder = None if checkpointer is None else checkpointer.folder
         self._arrivals = Arrivals(partitions, streams, checkpointer, commits, folder, nudge)

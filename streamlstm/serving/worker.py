@@ -261,14 +261,15 @@ class Worker:
         checkpointer, eviction = service.checkpointer, service.eviction
         service.turned = time.monotonic()
         subscribed = self._counters[layout.SUBSCRIPTIONS] > 0
-        dispatcher.send_reloaded(reloaded := service.reload(subscribed))
+        reloaded = service.reload(subscribed)
         if self._member is not None and self._fleet_reload is not None:
             seconds = min(seconds, self._member.turn())
             self._fleet_reload.turn(reloaded)
-            dispatcher.send_reloaded(self._fleet_reload.refusal())
+            reloaded = self._fleet_reload.answer()
             if service.turned >= self._reported + REPORT_SECONDS:
                 self._reported = service.turned
                 self._member.report(Load.of(service).to_fields())
+        dispatcher.send_reloaded(reloaded)
         if eviction is not None:  # before a commit begins, while streams may be evicted
             seconds = min(seconds, eviction.turn(subscribed))
         for publication in service.events():

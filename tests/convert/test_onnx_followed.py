@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import streamlstm as sl
+from streamlstm.convert.onnx import evaluate
 
 from . import onnx_graphs as graphs
 from .onnx_graphs import F, H, draw, node
@@ -198,3 +199,28 @@ def test_rows_of_other_features_are_no_convolution() -> None:
     gru = [node("Transpose", "x", "t", perm=[2, 0, 1]), node("GRU", "t W R B", "y", hidden_size=H)]
     over_variables = graph(gru, **graphs.weights("GRU", T))
     assert sl.from_onnx(over_variables).input_size == T
+
+
+def test_what_was_not_run_is_not_called_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = CASES["positions added"]()
+    assert sl.from_onnx(made).metadata["compared"].startswith("its graph, run on random numbers")
+    monkeypatch.setattr(evaluate, "find_spec", lambda _name: None)  # no ONNX Runtime
+    for gru in (n for n in made.graph.node if n.op_type == "GRU"):
+        gru.attribute.append(graphs.helper.make_attribute("activations", ["HardSigmoid", "Tanh"]))
+    model = sl.from_onnx(made)
+    assert model.metadata["compared"].startswith("no: its nodes were read one by one, but not run")
+    assert "pip install onnxruntime" in model.metadata["compared"]
+    assert "not compared" in repr(model)
+
+
+def test_a_node_that_only_a_runtime_computes_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "find_spec", lambda _name: None)
+    nodes = [
+        node("FusedMatMul", "x m0", "p", domain="com.microsoft", alpha=0.5),
+        node("Add", "p places", "q"),
+        node("ReduceMean", "q", "y", axes=[1], keepdims=0),
+    ]
+    made = graph(nodes, places=draw(T, F))
+    made.opset_import.append(graphs.helper.make_opsetid("com.microsoft", 1))
+    compared = sl.from_onnx(made).metadata["compared"]
+    assert "ONNX's own evaluator cannot compute it" in compared

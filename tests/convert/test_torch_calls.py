@@ -173,3 +173,53 @@ def test_a_forward_that_was_never_seen_is_not_guessed() -> None:
     module = Network(lambda n, x: n.rnn(x["rows"])[0].tanh(), rnn=nn.GRU(2, 4, batch_first=True))
     with pytest.raises(sl.ConvertError, match=r"could not be called.*give its state_dict\(\)"):
         sl.from_torch(module)
+
+
+class Two(nn.Module):  # type: ignore[misc, name-defined]
+    """A row, and a state or a category, with a function between its layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.first = nn.Embedding(7, 4), nn.Linear(6, 5)
+        self.cell = nn.LSTMCell(5, 3)
+
+
+class _OfVectors(Two):
+    def forward(self, x: Any, h: Any, c: Any) -> Any:
+        h, c = self.cell(nn.functional.elu(self.first(x)), (h, c))
+        return h, h, c
+
+
+class _OfState(Two):
+    def forward(self, x: Any, hidden: Any) -> Any:
+        h, c = hidden
+        h, c = self.cell(nn.functional.elu(self.first(x)), (h, c))
+        return h, (h, c)
+
+
+class _OfCategory(Two):
+    def forward(self, x: Any, kind: Any) -> Any:
+        return nn.functional.elu(self.first(torch.cat([x, self.table(kind)], -1)))
+
+
+class _OfMask(nn.Module):  # type: ignore[misc, name-defined]
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(6, 5)
+
+    def forward(self, x: Any, mask: Any) -> Any:
+        return nn.functional.elu(self.first(x)) * mask.to(x)
+
+
+@pytest.mark.parametrize("kind", [_OfVectors, _OfState, _OfCategory])
+def test_an_argument_beside_the_series_is_given(kind: Any) -> None:
+    module = kind()
+    model = sl.from_torch(module)
+    assert model.metadata["compared"].startswith("its forward")
+    assert sl.compare(model, module).agrees
+    assert model.categories == 7 * (kind is _OfCategory)
+
+
+def test_a_forward_that_was_not_seen_is_refused() -> None:
+    with pytest.raises(sl.ConvertError, match=r"x and mask, .*could not be seen.*state_dict"):
+        sl.from_torch(_OfMask())

@@ -102,6 +102,19 @@ def test_top_shows_every_worker_of_a_fleet(fleet: FleetProcess, folder: Path) ->
         assert [line.split()[0] for line in lines] == ["worker", "w0", "w1", "all"]
 
 
+def test_streams_info_and_forget_speak_for_all_workers(fleet: FleetProcess, folder: Path) -> None:
+    routers = [each["router"] for each in fleet.workers().values()]
+    for address in (("--endpoints", "fleet.json"), ("--router", routers[1])):
+        left = sorted(STREAMS)
+        listed = run("streams", *address, folder=folder).splitlines()
+        assert [line.split()[0] for line in listed] == left
+        info = json.loads(run("info", *address, "--json", folder=folder))
+        assert info["streams"] == len(left)
+        assert sorted(info["workers"]) == ["w0", "w1"]
+        run("forget", left[0], *address, folder=folder)
+        STREAMS.remove(left[0])
+
+
 def test_the_model_changes_in_all_workers_or_in_none(
     fleet: FleetProcess, sockets: PlainSockets, folder: Path
 ) -> None:

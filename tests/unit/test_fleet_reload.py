@@ -41,7 +41,7 @@ def test_all_change_or_none(seed: int) -> None:
             assert reload.state in (PREPARES, IS_REFUSED)
             worker.held = rng.random() >= refusing
             queue += reload.said_by(name, "prepared" if worker.held else "refused", "why")
-        elif action.name in ("cancel", "no-reload"):
+        elif action.name in ("cancel", "no-reload", "reloaded"):
             worker.held = False
         elif rng.random() < refusing:  # the store fails just then
             queue += reload.said_by(name, "refused", "why")

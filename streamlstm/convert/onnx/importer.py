@@ -12,7 +12,7 @@ from ..common.builder import ModelBuilder
 from ..common.error_context import AdvisedError, refusals
 from .chain import candidates, read_chain
 from .file import exported_metadata, inline_functions, load_model, own_metadata, to_array
-from .following.importer import COMPARED, follow, takes_windows
+from .following.importer import follow, takes_windows
 from .loops import replace_loops
 from .parts import ending_at, way_around
 
@@ -106,7 +106,7 @@ def convert_graph(
                 problem = problem or error
         try:
             found = follow((model, original), constants, output, rows, stateful, usual=usual)
-            return build(found.builder(), found.options, COMPARED)
+            return build(found.builder(), found.options, found.compared)
         except ConvertError as error:
             if problem is None or (usual and takes_windows(model, constants, rows, stateful)):
                 problem = error

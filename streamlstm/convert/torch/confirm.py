@@ -14,6 +14,9 @@ from .forms import STEPS, Form, draw, quiet_copy
 
 _SCALES = (1.0, 0.05, 20.0, 400.0)  # of the numbers on which both are compared
 _TOLERANCE = 1e-4  # of the largest value: weights are float32 here
+_NOT_FINITE = (
+    "no: what its forward calls was read, but its outputs for random numbers are not finite"
+)
 COMPARED = "its forward: what it calls, and its outputs in float64 for numbers of all sizes"
 
 
@@ -29,6 +32,7 @@ class Found:
     dtype: torch.dtype
     window: int | None = None
     name: str = ""
+    finite: bool = True
     others: Sequence[str] = ()
 
     @property
@@ -40,8 +44,11 @@ class Found:
     @property
     def compared(self) -> str:
         """What was compared: the form of call, if it is not the usual one, and which output."""
+        if not self.finite:
+            return _NOT_FINITE
         called = self.form.shape or ("[series, rows, features]" if self._answers_one else "")
         shape = f", called with {called}" if called else ""
+        shape += f", {self.form.started} given" if self.form.started else ""
         if self._answers_one:
             shape += ", of which it answers the first series only"
         if not self.others:
@@ -65,6 +72,7 @@ def confirm(module: Any, found: Found) -> None:
     if found.window is not None:
         builder.window = found.window
     model = builder.build("PyTorch", **options)
+    found.finite = False
     for seed, scale in enumerate(_SCALES, 1):
         X = draw(found.width, found.categories, scale, seed, found.window or STEPS)
         with quiet_copy(module, found.dtype, seed) as copied:
@@ -74,6 +82,7 @@ def confirm(module: Any, found: Found) -> None:
         both = largest_gap(model, found.chain, X[: found.form.streams], expected, windowed)
         if both is None:
             continue
+        found.finite = True
         gap, size = both
         if not gap <= _TOLERANCE * size + 1e-6:
             raise ConvertError(

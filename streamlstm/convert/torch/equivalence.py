@@ -84,7 +84,7 @@ def convert_module(
                 f"{_how_called(module, wanted)}. Its layers cannot be taken in the order in which "
                 f"they are registered either: {text}."
             ) from None
-        _check_arguments(module)
+        _check_arguments(module, wanted)
         return builder, given, NOT_COMPARED
     layers = _with_activations(found.chain.layers, activations)
     residual = found.chain.residual
@@ -135,15 +135,18 @@ def _unwrap(module: Any) -> Any:
         module = inner
 
 
-def _check_arguments(module: Any) -> None:
-    """Refuse to guess what a ``forward`` of one tensor does that no call of it has shown."""
-    own = not type(module).forward.__module__.startswith("torch.")  # not that of Sequential
-    if own and takes_one(module):
-        raise ConvertError(
-            f"{type(module).__name__} takes one tensor, and what its forward does with it could "
-            "not be seen, for it could not be called with a series of random numbers. If it "
-            "applies its layers in the order in which they are registered, give its state_dict()."
-        )
+def _check_arguments(module: Any, wanted: Wanted) -> None:
+    """Refuse to guess what a ``forward`` does that no call of it has shown."""
+    if type(module).forward.__module__.startswith("torch."):  # that of Sequential
+        return
+    told = f"{_how_called(module, wanted)}. What"
+    if takes_one(module):
+        told = f"{type(module).__name__} takes one tensor, and what"
+    raise ConvertError(
+        f"{told} its forward does could not be seen, for it could not be called with a series of "
+        "random numbers. If it applies its layers in the order in which they are registered, give "
+        "its state_dict()."
+    )
 
 
 def find(module: Any, wanted: Wanted = Wanted()) -> Found | None:  # noqa: B008 - frozen
@@ -268,7 +271,7 @@ def _follow(
             try:
                 chain = read_output(signals, recorder.values.labels(output))
                 others = other_outputs(recorder.values, outputs, names, n, form)
-                found = Found(form, n, chain, F, categories, dtype, window, names[n], others)
+                found = Found(form, n, chain, F, categories, dtype, window, names[n], others=others)
                 confirm(module, found)
                 return found
             except ConvertError as error:

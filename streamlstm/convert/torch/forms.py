@@ -5,7 +5,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ..common.weights import Float64Array
+from .starts import starts
 from .values import tensors_in
 
 STEPS, STREAMS = 13, 3
@@ -40,6 +41,10 @@ class Form:
         Whether it is called once for each step.
     shape : str
         Of the first argument, for messages; empty for the usual one, of many series.
+    started : str
+        Names of further arguments that are given a state of zeros, or the lengths of the series.
+    start : callable, optional
+        These, for float[S, T, F]; None for each by default.
     """
 
     streams: int
@@ -48,6 +53,8 @@ class Form:
     carry: str = ""
     stepwise: bool = False
     shape: str = ""
+    started: str = ""
+    start: Views | None = None
 
     def call(
         self, module: nn.Module, x: torch.Tensor, mark: Mark | None = None
@@ -59,9 +66,9 @@ class Form:
         places = torch.arange(x.numel()).reshape(x.shape)[: self.streams]
         x = x[: self.streams]
         if not self.stepwise:
-            given = module(*self._arguments(x, places, mark), *[None] * self.more)
+            given = module(*self._arguments(x, places, mark), *self._first(x))
             return list(tensors_in(given))
-        state: list[Any] = [None] * self.more
+        state = self._first(x)
         found: list[list[torch.Tensor]] = []
         for t in range(x.shape[1]):
             one = slice(t, t + 1)
@@ -70,6 +77,9 @@ class Form:
             found.append(list(tensors_in(given)))
             state = self._state(given) if self.carry else state
         return [torch.stack(parts) for parts in zip(*found, strict=True)]
+
+    def _first(self, x: torch.Tensor) -> list[Any]:
+        return [None] * self.more if self.start is None else self.start(x)
 
     def _arguments(
         self, x: torch.Tensor, places: torch.Tensor, mark: Mark | None
@@ -110,7 +120,12 @@ def forms(module: nn.Module, F: int, categories: int, *, remembers: bool) -> Ite
             more = max(0, needed + optional + 1 - count) if stepwise else 0
             for carry in ("rest", "all") if more else ():
                 yield Form(streams, split, more, carry, stepwise=True, shape=shape)
-            yield Form(streams, split, max(0, needed + 1 - count), "", stepwise, shape)
+            plain = Form(streams, split, max(0, needed + 1 - count), "", stepwise, shape)
+            yield plain
+            found = starts(module, count, stepwise) if needed + 1 > count else None
+            if found is not None:
+                for carry in ("rest", "all") if stepwise else ("",):
+                    yield replace(plain, carry=carry, started=found[0], start=found[1])
 
 
 def _views(
@@ -137,6 +152,9 @@ def _views(
 def _splits(view: Views, F: int, categories: int) -> list[tuple[Views, int]]:
     """Return a view, or for a category those with the category by itself; and its arguments."""
 
+    def behind(x: torch.Tensor) -> list[torch.Tensor]:
+        return apart(x)[::-1]
+
     def apart(x: torch.Tensor) -> list[torch.Tensor]:
         (whole,) = view(x)
         category = whole[..., 0].long()
@@ -144,7 +162,7 @@ def _splits(view: Views, F: int, categories: int) -> list[tuple[Views, int]]:
 
     if not categories:
         return [(view, 1)]
-    return [(apart, 1)] if F == 1 else [(apart, 2), (view, 1)]
+    return [(apart, 1)] if F == 1 else [(apart, 2), (behind, 2), (view, 1)]
 
 
 def _extra_arguments(module: nn.Module) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 import zmq
 
+from ...client.keys import Credentials
 from ..access.authenticator import Authenticator
 from ..access.curve_server import CurveServer
 from ..connections import Connections, connection_limit
@@ -73,3 +74,12 @@ class ClientSockets:
     def close(self) -> None:
         """Close the sockets; replies that were sent may still go out for a moment."""
         self._resources.close()
+
+
+def keys_of(curve: CurveServer | None) -> Credentials | None:
+    """Return the keys with which a gateway connects to workers: theirs are the same."""
+    if curve is None:
+        return None
+    assert curve.key.secret is not None
+    public = curve.key.public.encode()
+    return Credentials(public, curve.key.secret.encode(), public)

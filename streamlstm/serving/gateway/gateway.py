@@ -17,7 +17,6 @@ import numpy as np
 import zmq
 
 from ... import wire
-from ...client.keys import Credentials
 from ...errors import ProtocolError, StreamLSTMError
 from ...kernels import compile
 from ..access.curve_server import CurveServer
@@ -30,7 +29,7 @@ from ..native import gateway_loop, layout
 from ..queue_limits import QueueLimits
 from ..subscriptions import Subscriptions
 from ..wakeup import Wakeup
-from .client_sockets import ClientSockets
+from .client_sockets import ClientSockets, keys_of
 from .records import head_of, parts_of
 from .replies import error_of
 from .requests import Requests, refuse
@@ -130,7 +129,7 @@ class Gateway:
             self._workers = Workers(
                 context,
                 self._xsub,
-                _keys(curve),
+                keys_of(curve),
                 control.get_string(zmq.LAST_ENDPOINT).rstrip("\0"),
             )
             resources.callback(self._workers.close)
@@ -291,14 +290,6 @@ class Gateway:
     def close(self) -> None:
         """Close all sockets but the control socket."""
         self._resources.close()
-
-
-def _keys(curve: CurveServer | None) -> Credentials | None:
-    if curve is None:
-        return None
-    assert curve.key.secret is not None
-    public = curve.key.public.encode()
-    return Credentials(public, curve.key.secret.encode(), public)
 
 
 def _table_of(endpoints: dict[str, str]) -> wire.FleetTable:
