@@ -83,9 +83,9 @@ def test_nothing_that_changes_is_lost_while_the_limit_of_streams_changes(tmp_pat
     with small(tmp_path, 64) as (engine, checkpointer, _, service):
         streams, keys = engine.hand_over(), [store_key(stream) for stream in range(16)]
         for turn in range(1, 25):
-            streams.set_limit(20 + 7 * turn % 40)
             for stream in range(16):
                 ask(service, step(stream, turn))
+                streams.set_limit(20 + (7 * turn + stream) % 40)
             commit(checkpointer)
             records = checkpointer._store.get(keys)
             assert [int.from_bytes(each[:8], "little") for each in records if each] == [turn] * 16
