@@ -55,6 +55,8 @@ class Partitions:
         ended.
     table : FleetTable
         The last one that came.
+    name : str
+        This worker's, once it has joined its fleet.
     suspended : bool
         Whether the lease has ended by this worker's own clock: states say ARRIVING for HERE then.
     on_return : callable
@@ -62,7 +64,7 @@ class Partitions:
     """
 
     def __init__(self, shared: SharedStore | None = None) -> None:
-        self._shared, self.suspended = shared, False
+        self._shared, self.suspended, self.name = shared, False, ""
         self._own: NDArray[np.uint8] = np.zeros(wire.PARTITIONS, np.uint8)
         self._before: NDArray[np.uint32] = np.zeros(wire.PARTITIONS, np.uint32)
         self.on_return: Callable[[Sequence[int]], object] = lambda _: None
@@ -78,7 +80,9 @@ class Partitions:
         self.table = table
         if self._shared is not None:  # what is coming may be written once it is in the table
             coming = np.flatnonzero(self._own == layout.ARRIVING)
-            self._shared.hold(coming[table.epochs[coming] > self._before[coming]], table)
+            mine = [n for n, worker in enumerate(table.workers) if worker.name == self.name]
+            newer = table.epochs[coming] > self._before[coming]
+            self._shared.hold(coming[newer & np.isin(table.owners[coming], mine)], table)
         routers = wire.pack_words([worker.router for worker in table.workers])
         self._routers = [np.frombuffer(router, np.uint8) for router in routers]
         places = np.array([[each.ctypes.data, len(each)] for each in self._routers] + [[0, 0]])

@@ -14,6 +14,8 @@ from ..keys import Credentials
 from ..request_queue import NOBLOCK, SNDMORE
 from .request import FleetRequest
 
+POLLIN, POLLOUT = int(zmq.POLLIN), int(zmq.POLLOUT)  # as request_queue.py has its flags
+
 
 class Link:
     """A DEALER and its requests.
@@ -105,7 +107,7 @@ class Link:
     @property
     def is_connected(self) -> bool:
         """Whether there is a connection."""
-        return bool(self.events & zmq.POLLOUT)
+        return bool(self.events & POLLOUT)
 
     def failure(self) -> HandshakeFailure:
         """Return the probable reason why there is no connection."""

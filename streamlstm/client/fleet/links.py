@@ -13,7 +13,7 @@ import zmq
 from ..connection import milliseconds
 from ..curve_handshake import HandshakeFailure
 from ..keys import Credentials
-from .link import Link
+from .link import POLLIN, POLLOUT, Link
 
 
 class Links:
@@ -73,9 +73,9 @@ class Links:
     def have_something(self) -> bool:
         """Return whether something came, or can be sent, or a connection broke."""
         return any(
-            (events := link.events) & zmq.POLLIN
-            or (events & zmq.POLLOUT and link.unsent and len(link.in_flight) < self._window)
-            or (link.in_flight and not events & zmq.POLLOUT)
+            (events := link.events) & POLLIN
+            or (events & POLLOUT and link.unsent and len(link.in_flight) < self._window)
+            or (link.in_flight and not events & POLLOUT)
             for link in self._links.values()
         )
 

@@ -87,14 +87,16 @@ class FleetQueue(Tracking):
     ) -> FleetRequest:
         """Return a request to :meth:`add`; any thread may make one."""
         request = FleetRequest(future, message, frame, decode, timeout)
-        if isinstance(message, wire.Steps | wire.Last):
-            request.place(self._ids.of(message.streams))
-        elif (stream := getattr(message, "stream", None)) is not None:
-            partition = self._ids.get(stream)
+        if type(message) is wire.Step:
+            partition = self._ids.get(message.stream)
             if partition is None:
-                request.unknown = stream
+                request.unknown = message.stream
             else:
                 request.partitions = (partition,)
+        elif isinstance(message, wire.Steps | wire.Last):
+            request.place(self._ids.of(message.streams))
+        elif (stream := getattr(message, "stream", None)) is not None:
+            request.unknown = stream
         return request
 
     def add(self, requests: Iterable[FleetRequest]) -> None:

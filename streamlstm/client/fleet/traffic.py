@@ -17,7 +17,7 @@ from ...errors import RemoteError
 from ..failures import worker_lost
 from ..request_queue import settle
 from . import parts
-from .link import Link
+from .link import POLLIN, POLLOUT, Link
 from .links import Links
 from .request import FleetRequest
 from .router import Router
@@ -93,11 +93,12 @@ class Traffic:
 
     def _exchange(self, link: Link) -> bool:
         """Take what came over a connection, and send what waits for it."""
-        answers = link.receive()
+        events = link.events
+        answers = link.receive() if events & POLLIN else []
         for request, frame in answers:
             self._answer(request, frame)
         sent = bool(link.unsent) and link.flush()
-        if link.in_flight and not link.is_connected:
+        if link.in_flight and not (answers or events & POLLOUT or link.events & POLLOUT):
             for request, frame in link.receive():  # what came before the end
                 self._answer(request, frame)
             self._lose(link)

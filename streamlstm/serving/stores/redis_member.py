@@ -140,14 +140,16 @@ class RedisMemberStore(RedisStreams, SharedStore):
                 wanted = wanted[held[wanted] > 0]
                 args = [*self._known, _LEASE, self._commits, commits, self._seen]
                 args.append(_named(wanted, held))
-                args.append(_named(np.array(self._arrived(), np.int64), held))
+                noted = self._arrived()
+                arrived = [each for _, these in noted for each in these if held[each] > 0]
+                args.append(_named(np.array(arrived, np.int64), held))
                 args += _allowed(deleted, of_deleted, pairs, of_pairs, held)
                 space = self.space
                 more = [space.header, space.order, space.arrived]
                 said, *found = self._committing([*self._keys, *more], args)
                 if said == b"done":
                     self._commits += commits
-                    self._forget_arrived()
+                    self._forget_arrived(noted)
                     self._note_forgotten(deleted, held[of_deleted] == 0)
                     space.count = int(found[0])
                     return

@@ -115,11 +115,11 @@ class SharedStore:
         for each in partitions:
             self.in_doubt.setdefault(each, self.committed)
 
-    def _arrived(self) -> list[int]:
-        """Return the partitions that are to be noted with the batch under way."""
-        found = [each for ticket, these in self._arrivals if ticket <= self.due for each in these]
-        return [each for each in found if self.held[each] > 0]
+    def _arrived(self) -> list[tuple[int, list[int]]]:
+        """Return the arrivals that are to be noted with the batch under way."""
+        return [each for each in self._arrivals if each[0] <= self.due]
 
-    def _forget_arrived(self) -> None:
-        """Note that they are noted."""
-        self._arrivals = [each for each in self._arrivals if each[0] > self.due]
+    def _forget_arrived(self, noted: Iterable[tuple[int, list[int]]]) -> None:
+        """Note that these are noted; more may have come meanwhile."""
+        for each in noted:
+            self._arrivals.remove(each)
