@@ -171,9 +171,8 @@ class _Loop:
             if node.op in _SAME:
                 return [inputs[0]]
             if node.op == "Add":
-                a, b = sorted(inputs, key=lambda x: not isinstance(x, _Counter))
-                more, known = _number(b), a.more is not None
-                return [_Counter(a.source, a.more + more if known and more is not None else None)]
+                a, more = inputs if isinstance(inputs[0], _Counter) else reversed(inputs)
+                return [_counted(a, _number(more))]
             return [_Counter()] * len(node.outputs)
         if all(isinstance(value, np.ndarray) or value is None for value in inputs):
             return self._fold(node, inputs)
@@ -309,6 +308,11 @@ class _Scan(_Loop):
         self.values[inputs[count]] = self._take_row(self.proto.input[count])
         passed = zip(inputs[:count], outputs[:count], self.proto.input[:count], strict=True)
         return self._states(list(passed), 0)
+
+
+def _counted(before: Any, more: int | None) -> _Counter:
+    known = before.more is not None and more is not None
+    return _Counter(before.source, before.more + more if known else None)
 
 
 def _number(value: Any) -> int | None:
