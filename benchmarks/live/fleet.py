@@ -28,7 +28,7 @@ class Fleet(Process):
         super().__init__("fleet", *command, *options, file=file)
 
     def _is_written(self, endpoints: Path) -> bool:
-        """A fleet that was killed has left its file, which clients go on reading."""
+        """Return whether it is this fleet's: one that was killed has left its file."""
         return endpoints.exists() and json.loads(endpoints.read_text())["pid"] == self.pid
 
     def ask(self, *question: Any) -> dict[str, Any]:
