@@ -146,8 +146,7 @@ def test_the_model_changes_in_all_workers_or_in_none(
     OTHER.save(file)
     error = sockets.request(router, wire.Reload(False))
     assert isinstance(error, wire.Error)
-    assert error.code == "model-mismatch"  # of this worker, or of another one that was asked first
-    assert "has changed" in error.message
+    assert "has changed" in error.message  # Nothing, says this one; no worker, if another refuses
     # A worker that is started now has the model of the others.
     run("fleet", "scale", "3", folder=folder)
     for stream in STREAMS:
