@@ -132,7 +132,9 @@ class HandOver(TableUser):
                     f"{count} streams of another worker do not fit beside {len(table)} in "
                     f"{table.capacity} slots; choose a larger capacity."
                 )
+            limit, table.limit = table.limit, table.capacity
             slots = np.array([table.claim(stream) for stream in streams], np.int64)
+            table.limit = limit
             table.mark_dirty(slots)
             table.seq[slots] = fields[:, 0:8].copy().view("<u8")[:, 0]
             table.time[slots] = fields[:, 8:16].copy().view("<f8")[:, 0]

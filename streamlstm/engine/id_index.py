@@ -69,7 +69,7 @@ class IdIndex:
         self.head[id_index.PRODUCERS] = self.producers.ctypes.data
         self.head[id_index.TEXTS] = self._texts.ctypes.data
         self.head[id_index.MASK] = _INDEX_PLACES - 1
-        self.head[id_index.CAPACITY] = capacity
+        self.head[id_index.CAPACITY] = self.head[id_index.LIMIT] = capacity
         self.head[id_index.TEXT_SIZE] = _TEXT_BYTES
         self.head[id_index.PROBE_LIMIT] = id_index.PROBES
         self.head[id_index.HASH_KEYS :] = self._new_keys()
@@ -93,11 +93,11 @@ class IdIndex:
     @property
     def limit(self) -> int:
         """Slots that new streams may take: the capacity, or fewer; what is there may be more."""
-        return int(self.head[self._layout.CAPACITY])
+        return int(self.head[self._layout.LIMIT])
 
     @limit.setter
     def limit(self, slots: int) -> None:
-        self.head[self._layout.CAPACITY] = min(slots, self.capacity)
+        self.head[self._layout.LIMIT] = min(slots, self.capacity)
 
     @property
     def arrivals(self) -> int:

@@ -38,7 +38,7 @@ from .pointers import bits_of, byte_at, column_access, copy_bytes
     ROWS,
     INITIAL,
     MASK,  # places in the index, less one
-    CAPACITY,  # slots that may be taken; there may be more
+    CAPACITY,  # slots
     ROW_SIZE,
     TEXT_SIZE,
     TEXT_USED,  # bytes of texts in use, by live or dead ids
@@ -55,8 +55,9 @@ from .pointers import bits_of, byte_at, column_access, copy_bytes
     PRODUCERS,
     PROBE_LIMIT,  # longest run of occupied places that calls for no new keys
     LONG_RUN,  # 1: a longer one was met
+    LIMIT,  # slots that new streams may take, of CAPACITY; it may change at any time
     HASH_KEYS,  # KEYS words (keyed_hash.py)
-) = range(25)
+) = range(26)
 HEAD = HASH_KEYS + KEYS
 
 # The first PROBE_LIMIT. At the highest load an insertion meets a run of n places or more with a
@@ -305,7 +306,7 @@ def claim_integer(head, value):
     slot = find_integer(head, value)
     if slot >= 0:
         return slot
-    if head[LIVE] >= head[CAPACITY]:
+    if head[LIVE] >= head[LIMIT]:
         return FULL
     if not has_room(head, int64(1), int64(0)):
         return NEEDS_ROOM
@@ -318,7 +319,7 @@ def claim_text_at(head, address, length):
     slot = find_text_at(head, address, length)
     if slot >= 0:
         return slot
-    if head[LIVE] >= head[CAPACITY]:
+    if head[LIVE] >= head[LIMIT]:
         return FULL
     if not has_room(head, int64(1), length):
         return NEEDS_ROOM

@@ -18,7 +18,7 @@ import numpy as np
 from .. import wire
 from ..engine.engine import Engine
 from .adoptions import Adoptions
-from .arrivals import SPARE, Arrivals
+from .arrivals import Arrivals
 from .commits import HeldCommits
 from .control_link import ControlLink
 from .departure import Departure, Stage
@@ -32,7 +32,6 @@ from .stores.checkpointer import Checkpointer
 # which ask for the table every 0.2 s.
 LISTED_SECONDS = 0.5
 YIELD_SECONDS = 0.001  # for which the loop runs between two pieces
-PRELOADED = 256  # streams of a shared store that are looked at between two turns of the loop
 _NONE = np.zeros(0, np.uint8)
 
 
@@ -82,7 +81,6 @@ class Member:
             partitions.on_return = self._write_again
             assert checkpointer is not None
             checkpointer.stored.are_own = partitions.are_here
-        self._preloaded: bytes | None = None  # up to which key; None if that is not under way
         self._departures: dict[int, Departure] = {}
         self._deleted: dict[int, int] = {}  # moves, and the commits after which all has left
         self._expected: list[int] = []  # moves that wait until this worker is known
@@ -150,8 +148,6 @@ class Member:
     def _own(self, partitions: list[int]) -> None:
         self._partitions.set(partitions, layout.HERE)
         self._partitions.unsettled[partitions] = False
-        if self._checkpointer is not None and self._shared is not None:
-            self._preloaded = b"" if self._checkpointer.stored.preloads else None
 
     def _adopt(self, number: int, partitions: list[int], folders: list[str]) -> None:
         assert self._adoptions is not None
@@ -248,11 +244,7 @@ class Member:
             for number in self._adoptions.advance():
                 self._tell("copied", number)
         self._tell_left()
-        if self._preloaded is not None and self._checkpointer is not None:
-            stored, spare = self._checkpointer.stored, self._streams.limit // SPARE
-            self._preloaded = stored.preload_own(self._preloaded, PRELOADED, spare)
         copying = self._adoptions is not None and self._adoptions.are_active
-        copying |= self._preloaded is not None
         return copying or any(each.is_active for each in self._departures.values())
 
     def _depart_piece(self, move: int, departure: Departure) -> None:

@@ -258,3 +258,34 @@ def test_the_last_of_the_given_length_is_the_last_step(tmp_path: Path, how: str)
         assert "ends its sequences after n rows" in model.metadata["notes"]
     data = draw(40, F, seed=3)  # ONNX's evaluator selects out of at most 64 steps
     assert sl.compare(model, path, data=data).agrees
+
+
+def _backwards(model: Any, body: Any) -> None:
+    (read,) = (n for n in body.node if n.op_type == "Gather")
+    read.input[1] = "turned"
+    body.node.insert(0, helper.make_node("Sub", ["last", "k"], ["turned"]))
+    model.graph.node.insert(3, helper.make_node("Sub", ["count", "first"], ["last"]))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(1), "first"))
+
+
+def _few(model: Any, body: Any) -> None:
+    next(n for n in model.graph.node if n.op_type == "Loop").input[0] = "three"
+    model.graph.initializer.append(numpy_helper.from_array(np.array(3), "three"))
+
+
+def _every_second(model: Any, body: Any) -> None:
+    body.initializer[0].CopyFrom(numpy_helper.from_array(np.array(2), "one"))
+
+
+def _ended(model: Any, body: Any) -> None:
+    end = next(n for n in body.node if n.output[0] == "go'")
+    end.op_type = "Less"
+    end.input[:] = ["k", "one"]
+
+
+@pytest.mark.parametrize("change", [_backwards, _few, _every_second, _ended])
+def test_a_loop_over_other_rows_is_refused(tmp_path: Path, change: Any) -> None:
+    model = onnx.load(looped("rnn", tmp_path / "m.onnx"))
+    change(model, next(n for n in model.graph.node if n.op_type == "Loop").attribute[0].g)
+    with pytest.raises(ConvertError, match=r"it leaves rows out|goes 2 rows on"):
+        sl.from_onnx(model.SerializeToString())

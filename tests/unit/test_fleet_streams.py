@@ -79,6 +79,18 @@ def test_evicted_streams_move_too_and_need_no_room_in_memory(tmp_path: Path) -> 
         assert (len(a[0]), a[1].stored.count, a[1]._store.count()) == (0, 0, 0)
 
 
+def test_nothing_that_changes_is_lost_while_the_limit_of_streams_changes(tmp_path: Path) -> None:
+    with small(tmp_path, 64) as (engine, checkpointer, _, service):
+        streams, keys = engine.hand_over(), [store_key(stream) for stream in range(16)]
+        for turn in range(1, 25):
+            for stream in range(16):
+                ask(service, step(stream, turn))
+                streams.set_limit(20 + (7 * turn + stream) % 40)
+            commit(checkpointer)
+            records = checkpointer._store.get(keys)
+            assert [int.from_bytes(each[:8], "little") for each in records if each] == [turn] * 16
+
+
 def test_streams_that_are_about_to_leave_are_not_evicted(tmp_path: Path) -> None:
     with small(tmp_path, 8) as (engine, checkpointer, eviction, service):
         for stream in range(8):

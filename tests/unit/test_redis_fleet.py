@@ -321,25 +321,6 @@ def test_partitions_that_come_back_are_written_again(
     assert exports(again) == exports(worker.engine)
 
 
-def test_streams_of_own_partitions_are_preloaded(
-    redis: Redis, table: TableRedis, worker: Worker
-) -> None:
-    worker.commit(worker.step())
-    worker.checkpointer.close()
-    again = Worker(redis, table)
-    again.partitions.follow(owned(table, 0, 1))
-    again.partitions.set(range(0, wire.PARTITIONS, 2), layout.HERE)
-    stored = again.checkpointer.stored
-    stored.are_own = again.partitions.are_here
-    after: bytes | None = b""
-    while after is not None:
-        after = stored.preload_own(after, 7, 10)
-    mine = {s for s, p in zip(STREAMS, PARTITIONS, strict=True) if p % 2 == 0}
-    assert set(again.engine.streams()) == mine
-    assert stored.list_page(None, None, 1000) == []
-    again.checkpointer.close()
-
-
 def test_a_worker_without_a_lease_by_its_own_clock_answers_busy(worker: Worker) -> None:
     assert worker.partitions.error(STREAMS) is None
     until, worker.shared.lease.until = worker.shared.lease.until, 0.0

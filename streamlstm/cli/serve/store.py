@@ -33,8 +33,7 @@ def checkpointing(
         yield None
         return
     with checkpointer:
-        checkpointer.stored.preloads = preload
-        if preload and checkpointer.shared is None:  # else when it has partitions
+        if preload and checkpointer.shared is None:  # else it has no partitions yet
             _preload(checkpointer, when_full == "evict-idle")
         yield checkpointer
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from ...backends.plan import initial_row
 from ...backends.reference import ReferenceBackend
+from ...errors import ConvertError
 from ...network.model import Model
 from ..common.weights import Float64Array
 from .chain import Output
@@ -29,6 +30,11 @@ def largest_gap(
     if windowed:
         Y = Y[:, -1]
     computed = Y.reshape(-1, model.output_size)[output.positions[places], output.values[places]]
+    if not windowed and expected.size != computed.size:
+        raise ConvertError(
+            f"it gives {expected.size} numbers where its layers give {computed.size}: it leaves "
+            "rows out, or ends before the last"
+        )
     wanted = expected[places] if windowed else expected.reshape(computed.shape)
     if not np.isfinite(wanted).all():
         return None

@@ -41,7 +41,7 @@ def evaluate(path: str, X: Float64Array, O: int, output: str | None = None) -> F
     constants = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
     run, problem = runner(path if output is None else model), ""
-    for layout in _layouts(inputs[0], *X.shape):
+    for layout in layouts(inputs[0], *X.shape):
         try:
             return _outputs(run, graph, inputs, layout, X, O, output)
         except Exception as error:  # the runtime's: this layout does not fit
@@ -134,7 +134,7 @@ def _dims(value: Any) -> list[int | None]:
     return [dim.dim_value if dim.HasField("dim_value") else None for dim in dims]
 
 
-def _layouts(value: Any, T: int, F: int) -> Iterator[tuple[int, ...]]:
+def layouts(value: Any, T: int, F: int) -> Iterator[tuple[int, ...]]:
     """Yield the possible shapes of T observations, T as -1; single steps last."""
     dims, rank = _dims(value), len(value.type.tensor_type.shape.dim)
     for shape in ((1, -1, F), (-1, 1, F), (-1, F), (1, -1), (-1, 1), (-1,), (1, 1, F), (1, F)):
@@ -155,18 +155,14 @@ def _outputs(
     O: int,
     output: str | None,
 ) -> Float64Array:
-    types = {value.name: _type(value) for value in inputs}
-    lengths = [value.name for value in inputs[1:] if is_length(value)]
-    states = {
-        value.name: np.zeros([dim or 1 for dim in _dims(value)], types[value.name])
-        for value in inputs[1:]
-        if value.name not in lengths
-    }
+    states = start_feeds(inputs, X[:0], 0)
+    del states[inputs[0].name]
+    for name in [value.name for value in inputs[1:] if is_length(value)]:
+        del states[name]
     names = [value.name for value in graph.output]
 
     def run_graph(x: Float64Array) -> list[Any]:
-        feeds = {inputs[0].name: x.reshape(shape).astype(types[inputs[0].name]), **states}
-        return run(feeds | {name: np.array([len(x)], types[name]) for name in lengths})
+        return run(start_feeds(inputs, x.reshape(shape), len(x)) | states)
 
     window = -1 in shape and _dims(inputs[0])[shape.index(-1)] is not None
     asked = X if window else X[:1]
@@ -192,6 +188,17 @@ def _outputs(
         raise ConvertError("its outputs depend on later observations")
     each = [np.asarray(run_graph(X[: t + 1])[index], np.float64).reshape(O) for t in range(len(X))]
     return np.stack(each)
+
+
+def start_feeds(inputs: list[Any], x: Float64Array, rows: int) -> dict[str, Any]:
+    """Return what a graph is given: the first input, lengths, and states of zeros."""
+    types = {value.name: _type(value) for value in inputs}
+    feeds = {inputs[0].name: x.astype(types[inputs[0].name])}
+    for value in inputs[1:]:
+        size = [dim or 1 for dim in _dims(value)]
+        made = np.array([rows]) if is_length(value) else np.zeros(size)
+        feeds[value.name] = made.astype(types[value.name])
+    return feeds
 
 
 def _output_index(values: list[Any], O: int, T: int) -> int:

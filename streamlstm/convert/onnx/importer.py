@@ -1,7 +1,8 @@
 """Conversion of ONNX graphs: the chain of layers from the graph's input to its output."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from os import PathLike
 from typing import Any
 
@@ -11,6 +12,7 @@ from ..common.beside import notes_on_texts
 from ..common.builder import ModelBuilder
 from ..common.error_context import AdvisedError, refusals
 from .chain import candidates, read_chain
+from .confirm_loops import confirm_loops, has_loops
 from .file import exported_metadata, inline_functions, load_model, own_metadata, to_array
 from .following.importer import follow, takes_windows
 from .loops import replace_loops
@@ -56,6 +58,7 @@ def convert_graph(
     source: str = "ONNX",
     notes: Sequence[str] = (),
     whole: bool = True,
+    confirm: Callable[[Model], str] | None = None,
 ) -> Model:
     """Convert a graph that was read, or written from one of another format.
 
@@ -71,6 +74,8 @@ def convert_graph(
         What the reader of that format did.
     whole : bool
         Whether a refusal says which part of the graph can be brought.
+    confirm : callable, optional
+        Returns what a model without scaling was compared with, where loops were read as layers.
 
     Raises
     ------
@@ -88,6 +93,16 @@ def convert_graph(
     window = options.get("window", exported.get("window"))
     rows = window if isinstance(window, int) and not isinstance(window, bool) else None
     stateful = "window" in options and window is None
+    check = confirm
+    if check is None and has_loops(original) and not has_loops(model):
+        check = partial(confirm_loops, original)
+    plain = {key: options[key] for key in ("window",) if key in options}
+
+    def compared(*chain: Any) -> str:
+        if check is None:
+            return ""
+        builder, found = read_chain(model, constants, initial, output, *chain)
+        return check(builder.build(source, **found, **plain))
 
     def build(builder: ModelBuilder, found: Mapping[str, Any], compared: str = "") -> Model:
         builder.notes = list(dict.fromkeys([*notes, *builder.notes, *more]))
@@ -99,14 +114,18 @@ def convert_graph(
     for usual, group in zip((True, False), candidates(model, constants, rows), strict=True):
         for candidate in group:
             try:
-                return build(*read_chain(model, constants, initial, output, candidate))
+                chain = read_chain(model, constants, initial, output, candidate)
+                return build(*chain, compared(candidate))
             except ConvertError as error:
                 if isinstance(error, AdvisedError) and not isinstance(problem, AdvisedError):
                     problem = error
                 problem = problem or error
         try:
             found = follow((model, original), constants, output, rows, stateful, usual=usual)
-            return build(found.builder(), found.options, found.compared)
+            told = found.compared
+            if confirm is not None:  # what was followed is not the source itself
+                told = confirm(found.builder().build(source, **found.options, **plain))
+            return build(found.builder(), found.options, told)
         except ConvertError as error:
             if problem is None or (usual and takes_windows(model, constants, rows, stateful)):
                 problem = error
@@ -114,10 +133,9 @@ def convert_graph(
     if not whole:
         raise problem
     why = "".join(f" The loop {name}: {text}." for name, text in loops.items())
-    window = {key: options[key] for key in ("window",) if key in options}
     way = "" if isinstance(problem, AdvisedError) else way_around(
         model,
-        lambda name: convert_graph(ending_at(model, name), name, window, whole=False),
+        lambda name: convert_graph(ending_at(model, name), name, plain, whole=False),
     )  # fmt: skip
     made_of = _made_of(model, hint=not way)
     raise ConvertError(f"{str(problem).rstrip('.')}.{why}{way} {made_of}") from None

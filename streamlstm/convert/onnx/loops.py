@@ -24,7 +24,10 @@ _SAME = ("Identity", "Cast", "Squeeze", "Unsqueeze", "Reshape", "Transpose", "Fl
 
 @dataclass(frozen=True)
 class _Counter:
-    """The number of a step, plus something."""
+    """The number of a step, or a state that counts, plus something; None for what is not known."""
+
+    source: str = ""
+    more: int | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ class _Loop:
         self.values: dict[str, Any] = {}
         self.row: Expression | None = None
         self.series = ""
+        self.index = _Counter()
 
     def nodes(self) -> list[Any]:
         """Return the nodes that compute the same."""
@@ -101,7 +105,7 @@ class _Loop:
         """Follow the body; return the states by their places among what is passed on."""
         inputs, outputs = [v.name for v in self.body.input], [v.name for v in self.body.output]
         self.values |= _constants(self.body, self.opsets)
-        self.values |= {inputs[0]: _Counter()}
+        self.values |= {inputs[0]: _Counter(inputs[0], 0)}
         passed = list(zip(inputs[2:], outputs[1:], self.proto.input[2:], strict=False))
         return self._states(passed, 2)
 
@@ -120,7 +124,7 @@ class _Loop:
             if before == after:
                 self.values[before] = self._outside(start)
             elif kind.elem_type not in (1, 10, 11):  # float32, float16, float64
-                self.values[before] = _Counter()
+                self.values[before] = _Counter(before, _number(self._outside(start)))
             elif kind.shape.dim and kind.shape.dim[-1].dim_value > 0:
                 given = self.algebra.given(f"state {n}", kind.shape.dim[-1].dim_value)
                 self.values[before], atoms[n] = given, next(iter(given.terms))[0]
@@ -129,6 +133,7 @@ class _Loop:
             found = self._compute(node)
             for name, value in zip(node.outputs, found, strict=False):
                 self.values[name] = value
+        self._check_order(passed)
         states = {}
         for n, atom in atoms.items():
             value = self.values.get(passed[n][1])
@@ -136,6 +141,17 @@ class _Loop:
                 raise ConvertError(f"what it passes on as {passed[n][0]} cannot be followed")
             states[n] = State(atom, value)
         return states
+
+    def _check_order(self, passed: list[tuple[str, str, str]]) -> None:
+        """Refuse rows that are not read from the first on, one a step."""
+        for before, after, start in passed:
+            first, then = _number(self._outside(start)), self.values.get(after)
+            if before == self.index.source and isinstance(then, _Counter):
+                steps = None if first is None or then.more is None else then.more - first
+                if steps not in (1, None) and then.source == before:
+                    raise ConvertError(f"a step goes {steps} rows on in {self.series}")
+        if self.index.more:
+            raise ConvertError(f"its first step reads row {self.index.more} of {self.series}")
 
     def _outside(self, name: str) -> Any:
         return self.outer[name] if name in self.outer else _Outside(name)
@@ -149,7 +165,14 @@ class _Loop:
             return [self.values[node.outputs[0]]]
         if any(isinstance(value, _Counter) for value in inputs):
             if node.op == "Gather" and isinstance(inputs[0], _Outside):
+                if isinstance(inputs[1], _Counter):
+                    self.index = inputs[1]
                 return [self._take_row(inputs[0].name)]
+            if node.op in _SAME:
+                return [inputs[0]]
+            if node.op == "Add":
+                a, more = inputs if isinstance(inputs[0], _Counter) else reversed(inputs)
+                return [_counted(a, _number(more))]
             return [_Counter()] * len(node.outputs)
         if all(isinstance(value, np.ndarray) or value is None for value in inputs):
             return self._fold(node, inputs)
@@ -285,6 +308,17 @@ class _Scan(_Loop):
         self.values[inputs[count]] = self._take_row(self.proto.input[count])
         passed = zip(inputs[:count], outputs[:count], self.proto.input[:count], strict=True)
         return self._states(list(passed), 0)
+
+
+def _counted(before: Any, more: int | None) -> _Counter:
+    known = before.more is not None and more is not None
+    return _Counter(before.source, before.more + more if known else None)
+
+
+def _number(value: Any) -> int | None:
+    """Return a constant whole number, None for anything else."""
+    known = isinstance(value, np.ndarray) and value.size == 1
+    return int(value.reshape(-1)[0]) if known else None
 
 
 def _same(value: Any, after: Expression) -> bool:

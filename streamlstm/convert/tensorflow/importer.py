@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from os import PathLike, fspath
 from typing import Any
 
@@ -10,13 +11,15 @@ import numpy as np
 from ...errors import ConvertError
 from ...files import check_path
 from ...network.model import Model
-from ..common.error_context import refusals
+from ..common.error_context import AdvisedError, refusals
 from ..common.evaluator import Evaluator
 from ..common.files import first_bytes
+from ..common.frameworks import first_line
 from ..common.weights import Float64Array
+from ..onnx.confirm_loops import COMPARED, OTHER, UNSEEN, check_rows, random_rows
 from ..onnx.importer import convert_graph
 from .execute import run_graph
-from .graph import Graph
+from .graph import MALFORMED, Graph
 from .graph_def import read_graph_def
 from .tflite import read_tflite
 from .to_onnx import to_onnx_model
@@ -97,13 +100,36 @@ def _convert(
         graph = _read(name, reader)
         try:
             model = to_onnx_model(graph, output)
-            return convert_graph(model, None, options, source, graph.notes)
+            confirm = partial(_confirm, graph, output) if _has_loops(graph) else None
+            return convert_graph(model, None, options, source, graph.notes, confirm=confirm)
         except ConvertError as error:
             text = str(error).partition(" The graph is made of ")[0].rstrip(".")
             raise ConvertError(
                 f"{text}. {_made_of(graph)} Bring the Keras network that it was made from, if you "
                 "have it: model.save('network.keras')."
             ) from None
+
+
+def _has_loops(graph: Graph) -> bool:
+    return any(op.body is not None for op in graph.operations)
+
+
+def _confirm(graph: Graph, output: str | None, model: Model) -> str:
+    """Return what a model was compared with: a graph that runs with its loops.
+
+    Raises
+    ------
+    ConvertError
+        If the graph gives something else than the layers that its loops were read as.
+    """
+    X = random_rows(model)
+    try:
+        found = evaluate(graph, X, model.output_size, output)
+    except (ConvertError, *MALFORMED) as error:
+        return f"{UNSEEN}: {first_line(error).rstrip('. ')}"
+    if graph.rounded or check_rows(model, X, [found]):
+        return COMPARED
+    raise AdvisedError(OTHER)
 
 
 def _made_of(graph: Graph) -> str:

@@ -12,7 +12,7 @@ from ...engine.dirty_tracker import DirtyTracker
 from ...engine.ids import MAX_INTEGER_ID, StreamId
 from ...engine.records import store_key, stream_from_key
 from ...engine.stream_producers import Standing
-from ...errors import DamagedRecordError, StoreError
+from ...errors import DamagedRecordError
 from .adopted import Adopted
 from .shared_store import SharedStore
 from .store import Store
@@ -35,8 +35,6 @@ class StoredStreams(StoredRecords):
     ----------
     returned : int
         Streams that were restored because a message needed them.
-    preloads : bool
-        Whether streams of a store that others share are brought into memory without need.
     are_own : callable or None
         Tells of each stream whether it is this worker's, where others share the store.
     """
@@ -47,7 +45,6 @@ class StoredStreams(StoredRecords):
         self._shared = store if isinstance(store, SharedStore) else None
         self._remaining = store.count()  # streams of the store that may not be in memory
         self.returned = 0
-        self.preloads = False
         self.are_own: Callable[[Sequence[StreamId]], list[bool]] | None = None
 
     @property
@@ -246,34 +243,6 @@ class StoredStreams(StoredRecords):
         return [store_key(stream) for stream in self._tracker.absent(streams)]
 
     # --- reading ---
-
-    def preload_own(self, after: bytes, count: int, reserve: int) -> bytes | None:
-        """Bring the next of this worker's streams into memory from a store that others share.
-
-        Parameters
-        ----------
-        after : bytes
-            The key up to which the store was looked through.
-        count : int
-            How many streams of the store to look at.
-        reserve : int
-            Slots that stay free.
-
-        Returns
-        -------
-        bytes or None
-            The key to go on from; None if there are no more, or no room for them.
-        """
-        try:
-            keys = self.next_keys(after, count)
-            found = self.records_of([store_key(each) for each in self._own(_streams(keys))])
-        except StoreError:
-            return after
-        if not keys or self._tracker.free_slots - len(found) < reserve:
-            return None
-        with suppress(DamagedRecordError):  # it harms nobody until it is needed
-            self._put_back(found)
-        return keys[-1]
 
     def _find(self, streams: Iterable[StreamId]) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
         """Return keys and records of those of these streams that are not in memory.

@@ -8,6 +8,7 @@ import numpy as np
 from ....errors import ConvertError
 from ...labels.chain import read_output
 from ...labels.signals import Signals
+from ..confirm_loops import has_loops
 from ..inputs import INTEGERS, recurrent_width
 from .confirm import confirm
 from .found import FoundGraph, Layout
@@ -64,6 +65,8 @@ def follow(
     for layout in _layouts(model, given, constants, window, stateful):
         if layout.usual != usual:
             continue
+        if layout.streams == layout.rows == 1 and has_loops(models[1]):
+            continue  # a loop over one row alone says nothing of the order of several
         try:
             return _found((model, original), given, constants, output, layout)
         except _NotFoundError as error:
