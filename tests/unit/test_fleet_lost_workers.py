@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from time import sleep
 
 import numpy as np
 import pytest
 import zmq
 
-from streamlstm import Client, wire
+from streamlstm import Client, ReplayingPublisher, wire
+from streamlstm.engine.partitions import partitions_of
 from streamlstm.errors import WorkerTimeoutError
 
 X = [1.0, 2.0]
@@ -135,3 +137,22 @@ def test_a_worker_that_is_silent_is_left_when_another_has_its_streams(
     assert isinstance(again, wire.Step)
     fleet.b.answer(envelope, wire.Prediction("pump-7", 5, Y.tobytes()))
     assert (future.result(10) == Y).all()
+
+
+def test_a_publisher_goes_at_once_to_whom_a_refusal_names(fleet: Fleet) -> None:
+    """Also when nothing else happens that would let it look for something to do."""
+    (number,) = partitions_of(["pump-7"]).tolist()
+    with (
+        ReplayingPublisher(endpoints=fleet.a.where.router, timeout=10.0) as publisher,
+        ThreadPoolExecutor() as pool,
+    ):
+        found = pool.submit(publisher.last_seq, "pump-7")
+        envelope, _ = fleet.a.receive(fleet.before)
+        sleep(0.7)  # until the questions for the table are over
+        owner = wire.Owner(2, fleet.b.where.router)
+        moved = wire.Error("pump-7", None, "moved", "has moved", number, owner=owner)
+        fleet.a.answer(envelope, moved)
+        envelope, claim = fleet.b.receive(fleet.died)
+        assert isinstance(claim, wire.Claim)
+        fleet.b.answer(envelope, wire.Done(wire.Kind.CLAIM, None, [[5, 7]]))
+        assert found.result(10) == 5

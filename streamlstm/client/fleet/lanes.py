@@ -135,26 +135,33 @@ class Lanes:
             if lane.connection is None or lane.protocol.is_halted:
                 self.sort(lane)
 
-    def sort(self, lane: Lane) -> None:
-        """Give the streams of a lane at which nothing is in flight to where they belong."""
+    def sort(self, lane: Lane) -> bool:
+        """Give the streams of a lane at which nothing is in flight to where they belong.
+
+        Return whether any were given: then other lanes have something to do.
+        """
         for n in [n for n, of in enumerate(self._of) if of is lane]:
             router = self.router.router_of(n)
             if router is not None and router not in self._lanes:
                 beside = Outbox(self._one_in_flight, self.last_seqs)
                 self._lanes[router] = self._lane(router, beside, lane.claims.beside(beside))
             self._of[n] = self._lanes[router]
-        self._hand_over(lane)
+        return self._hand_over(lane)
 
-    def _hand_over(self, lane: Lane) -> None:
+    def _hand_over(self, lane: Lane) -> bool:
+        given = False
         for stream in lane.outbox.streams:
             to = self._of[self._partition(stream)]
             if to is not lane:
                 to.outbox.take_over(stream, lane.outbox.give_away(stream))
+                given = True
         for stream in lane.claims.waiting:
             to = self._of[self._partition(stream)]
             if to is not lane:
                 lane.claims.give_away(stream)
                 to.claims.want([stream])
+                given = True
+        return given
 
     def close(self, lane: Lane) -> None:
         """Do without a worker; its streams wait until it is known who has them."""

@@ -99,10 +99,11 @@ class FleetSender(SendingThread):
                 self._context, str(lane.router), self._retry, self._keys, self._producer
             )
             lane.protocol.begin(connection)
+        moved = False
         if lane.protocol.is_halted:
             with self._changed:
-                self._lanes.sort(lane)
-        moved = lane.protocol.send()
+                moved = self._lanes.sort(lane)
+        moved |= lane.protocol.send()
         for request, frame in connection.receive():
             moved = True
             lane.protocol.handle(request, wire.decode_reply(frame))

@@ -52,6 +52,10 @@ _REST = (
     "computed in your own program."
 )
 
+_NAMES = (
+    " If a row has several features, which its layers do not say, give their names: inputs=[...]."
+)
+
 _WINDOW = " As a model of windows it can be brought: give the number of its rows (window=T)."
 
 
@@ -103,7 +107,7 @@ def _how_called(module: Any, wanted: Wanted) -> str:
     if len(names) > 1:
         return (
             f"{kind} takes {' and '.join(names)}, and a stream has one series: wrap it in a module "
-            f"that takes one tensor and divides it, as {names[0]} = x[..., :3]"
+            f"that takes one tensor and divides it, as {names[0]} = x[..., :n]"
         )
     if wanted.window is not None:
         return f"{kind} could not be called with a series of {wanted.window} rows"
@@ -116,6 +120,13 @@ def _how_called(module: Any, wanted: Wanted) -> str:
 def _check_rows(module: Any, wanted: Wanted) -> None:
     """Refuse a module that can be called, with another number of rows than those tried."""
     rows = rows_needed(module, wanted)
+    if rows == (wanted.window or STEPS):
+        raise ConvertError(
+            f"{type(module).__name__} can be called with zeros, but not with random numbers: it "
+            "takes some columns for whole numbers, as an embedding its categories. One embedding "
+            "can be brought, of the first column; give the network behind the embeddings as a "
+            "module of its own, and look the vectors up in your own program."
+        )
     if rows is not None:
         _fits_windows(module, replace(wanted, window=rows))
         raise ConvertError(
@@ -218,6 +229,8 @@ def _find(module: Any, wanted: Wanted) -> Found | None:
     best = max(problems, key=lambda problem: problem[0])[1]
     text = str(best).removesuffix(ORDER).rstrip(". ")
     way = "" if isinstance(best, AdvisedError) else _REST
+    if "in part only" in text and wanted.width is None:
+        way = _NAMES
     if window is None:
         needed = isinstance(best, WindowNeededError)
         if _fits_windows(module, replace(wanted, window=STEPS), needed) and not needed:
