@@ -81,7 +81,7 @@ REFUSED: dict[str, Any] = {
     ),
     "no known function": (
         tail(node("Exp", "t2", "a"), node("Log", "a", "b"), node("Sqrt", "b", "y")),
-        "no known activation",
+        r"Log 'b', Sqrt 'y': what this computes is no known activation",
     ),
 }
 

@@ -178,3 +178,36 @@ def test_what_only_a_window_can_be_says_so() -> None:
     words = r"from its end.*of windows it can be brought: .*window=T"
     with pytest.raises(ConvertError, match=words):
         sl.from_torch(Behind(Flip()))
+
+
+class _Looked(nn.Module):  # type: ignore[misc, name-defined]
+    def __init__(self) -> None:
+        super().__init__()
+        self.tables = nn.ModuleList([nn.Embedding(7, 4), nn.Embedding(24, 3)])
+        self.rnn = nn.GRU(9, 4, batch_first=True)
+
+    def forward(self, x: Any) -> Any:
+        found = [table(x[..., n].long()) for n, table in enumerate(self.tables)]
+        return self.rnn(torch.cat([*found, x[..., 2:]], -1))[0][:, -1]
+
+
+class _Tail(nn.Module):  # type: ignore[misc, name-defined]
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.GRU(3, 4, batch_first=True)
+
+    def forward(self, x: Any) -> Any:
+        return self.rnn(x[:, -4:])[0][:, -1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [(_Looked, r"with zeros, but not with random numbers.*embedding"), (_Tail, r"window=4\)")],
+)
+def test_what_is_said_of_categories_and_of_rows_left_out(kind: Any, words: str) -> None:
+    with pytest.raises(ConvertError, match=words):
+        sl.from_torch(
+            kind(),
+            window=6 if kind is _Tail else 40,
+            inputs=list("abc" if kind is _Tail else "abcd"),
+        )

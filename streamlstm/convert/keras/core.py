@@ -17,7 +17,8 @@ from .unsupported import reason
 
 MASK = (
     "steps that Keras would mask are not skipped here: leave them out of the stream. Before its "
-    "rows have come, a window model computes what Keras does for a window padded with such steps."
+    "rows have come, a window model computes what Keras does for a window padded with such steps, "
+    "unless what the masked steps give is used too (Flatten, Dense over all steps)."
 )
 _MOST_CATEGORIES = 512
 _SLICES = (

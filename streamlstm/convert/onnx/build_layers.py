@@ -12,6 +12,8 @@ from .feature_ops import Activation, Affine, LayerOp, Op, UnnamedFunction, evalu
 from .recognise import LayerNormalisation, recognise
 from .tensor import SymbolicTensor
 
+_SHOWN = 4  # nodes in a message
+
 
 def build_layers(tensor: SymbolicTensor, width: int) -> ModelBuilder:
     """Return the layers that lead to a tensor.
@@ -96,7 +98,8 @@ def _add_recognised(builder: ModelBuilder, functions: Sequence[Op]) -> int:
             for op in found:
                 _add_op(builder, [op])
             return end
+    nodes = list(dict.fromkeys(op.node for op in functions[first:] if op.node))
+    listed = ", ".join(nodes[:_SHOWN]) + (", ..." if len(nodes) > _SHOWN else "")
     raise ConvertError(
-        f"{functions[first].node} is part of a computation that is no known activation or "
-        "normalisation."
+        f"{listed}: what this computes is no known activation or normalisation of {N} features."
     )

@@ -117,8 +117,17 @@ def _stack_collected(loop: Any, opset: int) -> None:
 def reference_runner(model: Any) -> Run:
     """Return what runs a graph, or the file of one, in ONNX's reference evaluator."""
     from onnx.reference import ReferenceEvaluator
+    from onnx.reference.op_run import OpRun
 
-    evaluator = ReferenceEvaluator(model)
+    class GlobalMaxPool(OpRun):  # type: ignore[misc]
+        """The maximum over all axes behind those of batch and features, which its own is not."""
+
+        op_domain = ""
+
+        def _run(self, x: Any) -> tuple[Any]:
+            return (x.max(axis=tuple(range(2, x.ndim)), keepdims=True),)
+
+    evaluator = ReferenceEvaluator(model, new_ops=[GlobalMaxPool])
 
     def run(feeds: dict[str, Any]) -> list[Any]:
         # OpenBLAS raises the flag for products of finite numbers, which says nothing

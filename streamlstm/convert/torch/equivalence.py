@@ -35,10 +35,9 @@ from .forms import (
     Form,
     draw,
     forms,
-    needed_arguments,
     quiet_copy,
-    takes_one,
 )
+from .not_called import check_seen, how_called
 from .record import Recorder
 from .widths import Wanted, build_registered, candidate_widths, rows_needed
 
@@ -50,6 +49,10 @@ NOT_COMPARED = (
 _REST = (
     " What comes before it, or behind it, can be given as a module of its own, and the rest be "
     "computed in your own program."
+)
+
+_NAMES = (
+    " If a row has several features, which its layers do not say, give their names: inputs=[...]."
 )
 
 _WINDOW = " As a model of windows it can be brought: give the number of its rows (window=T)."
@@ -81,10 +84,10 @@ def convert_module(
         except ConvertError as error:
             text = str(error).removesuffix(ORDER).rstrip(". ")
             raise ConvertError(
-                f"{_how_called(module, wanted)}. Its layers cannot be taken in the order in which "
+                f"{how_called(module, wanted)}. Its layers cannot be taken in the order in which "
                 f"they are registered either: {text}."
             ) from None
-        _check_arguments(module, wanted)
+        check_seen(module, wanted)
         return builder, given, NOT_COMPARED
     layers = _with_activations(found.chain.layers, activations)
     residual = found.chain.residual
@@ -97,25 +100,16 @@ def convert_module(
     return builder, given if residual.skip is None else residual, found.compared
 
 
-def _how_called(module: Any, wanted: Wanted) -> str:
-    """Return how a module was called in vain, and how it can be."""
-    kind, names = type(module).__name__, needed_arguments(module)
-    if len(names) > 1:
-        return (
-            f"{kind} takes {' and '.join(names)}, and a stream has one series: wrap it in a module "
-            f"that takes one tensor and divides it, as {names[0]} = x[..., :3]"
-        )
-    if wanted.window is not None:
-        return f"{kind} could not be called with a series of {wanted.window} rows"
-    return (
-        f"{kind} could not be called with a series of any length; if it takes windows of T rows, "
-        "give their number (window=T)"
-    )
-
-
 def _check_rows(module: Any, wanted: Wanted) -> None:
     """Refuse a module that can be called, with another number of rows than those tried."""
     rows = rows_needed(module, wanted)
+    if rows == (wanted.window or STEPS):
+        raise ConvertError(
+            f"{type(module).__name__} can be called with zeros, but not with random numbers: it "
+            "takes some columns for whole numbers, as an embedding its categories. One embedding "
+            "can be brought, of the first column; give the network behind the embeddings as a "
+            "module of its own, and look the vectors up in your own program."
+        )
     if rows is not None:
         _fits_windows(module, replace(wanted, window=rows))
         raise ConvertError(
@@ -133,20 +127,6 @@ def _unwrap(module: Any) -> Any:
         if inner is None:
             return module
         module = inner
-
-
-def _check_arguments(module: Any, wanted: Wanted) -> None:
-    """Refuse to guess what a ``forward`` does that no call of it has shown."""
-    if type(module).forward.__module__.startswith("torch."):  # that of Sequential
-        return
-    told = f"{_how_called(module, wanted)}. What"
-    if takes_one(module):
-        told = f"{type(module).__name__} takes one tensor, and what"
-    raise ConvertError(
-        f"{told} its forward does could not be seen, for it could not be called with a series of "
-        "random numbers. If it applies its layers in the order in which they are registered, give "
-        "its state_dict()."
-    )
 
 
 def find(module: Any, wanted: Wanted = Wanted()) -> Found | None:  # noqa: B008 - frozen
@@ -218,6 +198,8 @@ def _find(module: Any, wanted: Wanted) -> Found | None:
     best = max(problems, key=lambda problem: problem[0])[1]
     text = str(best).removesuffix(ORDER).rstrip(". ")
     way = "" if isinstance(best, AdvisedError) else _REST
+    if "in part only" in text and wanted.width is None:
+        way = _NAMES
     if window is None:
         needed = isinstance(best, WindowNeededError)
         if _fits_windows(module, replace(wanted, window=STEPS), needed) and not needed:

@@ -191,10 +191,15 @@ def _step(
     else:
         before = positions[0] - 1
         left = [states for states in runs if _goes_on(values, states, before, given)]
+        if not left and values.signals.windowed and given is None and len(positions) > 1:
+            raise ConvertError(
+                f"{call.name} leaves {first} rows of the window out: give the number of those that "
+                f"it takes (window={int(positions[-1].flat[0]) + 1 - first})"
+            )
         if not left:
             raise ConvertError(
                 f"{call.name} starts anew at each step, or goes on from another state than the one "
-                "that it left"
+                "that it left, as that of another layer"
             )
         states = left[0]
     last = [

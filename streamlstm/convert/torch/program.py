@@ -62,6 +62,8 @@ def convert_program(
     except ConvertError as error:
         text = str(error).replace(f"the forward of {type(module).__name__} ", "it ")
         text = text.replace(type(module).__name__, "it")
+        if "in place" in text and isinstance(program, torch.jit.TopLevelTracedModule):
+            text += " Or give the module itself, or one that is scripted (torch.jit.script)."
         raise ConvertError(text) from None
     rest = compared.removeprefix(COMPARED)
     text = f"{describe(program)}: its operations, and its outputs for numbers of all sizes{rest}"

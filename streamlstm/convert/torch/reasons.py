@@ -22,9 +22,11 @@ _REASONS = {
     "pack_padded": "packed series hold several streams in one: leave that out, a stream has no "
     "padding",
     "instance_norm": "it normalises by mean and variance of the rows that it is given, and no "
-    "layer here computes these; one with track_running_stats=True can be brought",
+    "layer here computes these; one with track_running_stats=True can be brought, and of a window "
+    "the ONNX graph of the module (torch.onnx.export)",
     "group_norm": "it normalises by mean and variance of groups of what it is given, and no layer "
-    "here computes these; nn.LayerNorm over the features can be brought",
+    "here computes these; nn.LayerNorm over the features can be brought, and of a window the ONNX "
+    "graph of the module (torch.onnx.export)",
     "rms_norm": "it divides by the root of the mean square, and no layer here does; nn.LayerNorm "
     "can be brought",
     "std": "it needs the standard deviation of several numbers, which no layer here computes; "

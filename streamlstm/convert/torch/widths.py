@@ -10,7 +10,7 @@ from torch import nn
 from ...errors import ConvertError
 from ..common.builder import ModelBuilder
 from ..labels.layers import InitialState, assemble
-from .forms import STREAMS, quiet_copy
+from .forms import STEPS, STREAMS, quiet_copy
 from .modules import check_dimensions, layers_of_module
 
 _WIDTHS = 8  # numbers of features that are tried
@@ -83,13 +83,17 @@ def _sizes_of(child: Any) -> list[int]:
 
 
 def rows_needed(module: Any, wanted: Wanted) -> int | None:
-    """Return the number of rows with which a module can be called if it is a size of a layer."""
+    """Return the number of rows with which a module can be called if it is a size of a layer.
+
+    It may be the number with which it was called: not with random numbers, but with zeros.
+    """
     sizes = [size for child in module.modules() for size in _sizes_of(child)]
     for child in module.modules():
         if isinstance(child, nn.LayerNorm):
             sizes.append(child.normalized_shape[0])
     if isinstance(module, torch.jit.ScriptModule):
         return None
+    sizes = [wanted.window or STEPS, *sizes]
     with quiet_copy(module, torch.float32) as copied:
         for rows in dict.fromkeys(size for size in sizes if size > 1):
             for F, _ in candidate_widths(module, wanted):
