@@ -48,19 +48,30 @@ class Handshake:
     ) -> None:
         self._has_key, self._socket = credentials is not None, socket
         self._last: int | None = None
+        self._succeeded = 0
         if credentials is not None:
             socket.set(zmq.CURVE_PUBLICKEY, credentials.public)
             socket.set(zmq.CURVE_SECRETKEY, credentials.secret)
             socket.set(zmq.CURVE_SERVERKEY, credentials.server)
         self._events = monitor_handshakes(context, socket, _EVENTS)
 
+    def _read(self) -> None:
+        while not self._events.closed and self._events.poll(0):
+            self._last = int(recv_monitor_message(self._events)["event"])
+            self._succeeded += self._last == zmq.EVENT_HANDSHAKE_SUCCEEDED
+
+    @property
+    def connections(self) -> int:
+        """How many connections there have been: ZeroMQ makes a new one when one breaks."""
+        self._read()
+        return self._succeeded
+
     def failure(self) -> HandshakeFailure:
         """Return the probable reason why a worker cannot be reached.
 
         Call it in the thread that uses the socket.
         """
-        while not self._events.closed and self._events.poll(0):
-            self._last = int(recv_monitor_message(self._events)["event"])
+        self._read()
         if self._last == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             return HandshakeFailure()
         if self._last == zmq.EVENT_HANDSHAKE_FAILED_AUTH:

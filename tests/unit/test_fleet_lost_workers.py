@@ -40,6 +40,11 @@ class Player:
     def answer(self, envelope: list[bytes], reply: wire.Reply) -> None:
         self.socket.send_multipart([*envelope, wire.encode(reply)])
 
+    def answer_claim(self, table: wire.FleetTable) -> None:
+        envelope, claim = self.receive(table)
+        assert isinstance(claim, wire.Claim)
+        self.answer(envelope, wire.Done(wire.Kind.CLAIM, None, [[5, 7]]))
+
 
 class Fleet:
     """Two workers, of which ``a`` has everything at first."""
@@ -152,7 +157,22 @@ def test_a_publisher_goes_at_once_to_whom_a_refusal_names(fleet: Fleet) -> None:
         owner = wire.Owner(2, fleet.b.where.router)
         moved = wire.Error("pump-7", None, "moved", "has moved", number, owner=owner)
         fleet.a.answer(envelope, moved)
-        envelope, claim = fleet.b.receive(fleet.died)
-        assert isinstance(claim, wire.Claim)
-        fleet.b.answer(envelope, wire.Done(wire.Kind.CLAIM, None, [[5, 7]]))
+        fleet.b.answer_claim(fleet.died)
+        assert found.result(10) == 5
+
+
+def test_a_publisher_finds_who_has_the_streams_of_a_worker_that_ended_while_nothing_was_sent(
+    fleet: Fleet,
+) -> None:
+    with (
+        ReplayingPublisher(endpoints=fleet.a.where.router, timeout=10.0) as publisher,
+        ThreadPoolExecutor() as pool,
+    ):
+        found = pool.submit(publisher.last_seq, "pump-7")
+        fleet.a.answer_claim(fleet.before)
+        assert found.result(10) == 5
+        fleet.a.socket.close(linger=0)
+        sleep(0.1)  # until the publisher knows that
+        found = pool.submit(publisher.last_seq, "pump-8")
+        fleet.b.answer_claim(fleet.died)
         assert found.result(10) == 5

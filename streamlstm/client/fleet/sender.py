@@ -108,7 +108,8 @@ class FleetSender(SendingThread):
             moved = True
             lane.protocol.handle(request, wire.decode_reply(frame))
         left = lane.protocol.blocked and self._lanes.is_done_with(lane)
-        if left or connection.is_broken or connection.deadline <= clock.monotonic():
+        is_broken = connection.is_broken or lane.protocol.is_cut
+        if left or is_broken or connection.deadline <= clock.monotonic():
             raise ConnectionBrokenError
         return moved
 

@@ -119,6 +119,11 @@ class ReplayConnection(Generic[Context]):
         """True if the connection ended over which replies should come."""
         return bool(self.in_flight) and not self.can_send()
 
+    @property
+    def is_another(self) -> bool:
+        """True if ZeroMQ has reconnected by itself, maybe to another worker at the endpoint."""
+        return self._handshake.connections > 1
+
     def close(self) -> None:
         """Close the connection."""
         self._handshake.close()

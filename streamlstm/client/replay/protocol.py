@@ -119,6 +119,11 @@ class ReplayProtocol:
         """Whether nothing is in flight, and nothing is sent before streams are claimed again."""
         return self._halted and not self._connection.in_flight
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the connection takes no message any more, after it was there."""
+        return self.blocked and not self._halted
+
     def begin(self, connection: ReplayConnection[Request]) -> None:
         """Start over on a new connection."""
         self._connection = connection
@@ -239,8 +244,9 @@ class ReplayProtocol:
 
     def _handle_barrier(self, barrier: _Barrier, received: int) -> None:
         self._barrier_in_flight = False
-        # A worker of a fleet counts those that came too early for it, too.
-        if received < barrier.rows or (received > barrier.rows and self._on_moved is None):
+        # What a claim has found is not counted; what came too early is, by a worker of a fleet.
+        is_other = self._connection.is_another or received < barrier.rows
+        if is_other or (received > barrier.rows and self._on_moved is None):
             raise ConnectionBrokenError  # ZeroMQ has reconnected by itself, and something was lost
         with self._changed:
             ends = self._outbox.confirm(barrier.message)

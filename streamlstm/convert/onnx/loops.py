@@ -5,7 +5,6 @@ expression (:mod:`streamlstm.convert.loops.expressions`), in which cells are rec
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,33 +14,12 @@ from ..loops.cells import Cell, State, find_cells
 from ..loops.expressions import Algebra, Expression, constant, joined
 from .constants import compute
 from .file import to_array
+from .loop_values import Counter, Outside, Row, counted, number
 from .node import Node
 from .write_cells import ACTIVATIONS, CellWriter
 
 _MALFORMED = (ValueError, IndexError, KeyError, TypeError, AttributeError)
 _SAME = ("Identity", "Cast", "Squeeze", "Unsqueeze", "Reshape", "Transpose", "Flatten", "Expand")
-
-
-@dataclass(frozen=True)
-class _Counter:
-    """The number of a step, or a state that counts, plus something; None for what is not known."""
-
-    source: str = ""
-    more: int | None = None
-
-
-@dataclass(frozen=True)
-class _Outside:
-    """A tensor of the outer graph that is no constant: the series."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class _Row:
-    """The row of the series that belongs to the step; its width shows where it is used."""
-
-    name: str
 
 
 def replace_loops(model: Any) -> tuple[Any, dict[str, str]]:
@@ -93,7 +71,7 @@ class _Loop:
         self.values: dict[str, Any] = {}
         self.row: Expression | None = None
         self.series = ""
-        self.index = _Counter()
+        self.index = Counter()
 
     def nodes(self) -> list[Any]:
         """Return the nodes that compute the same."""
@@ -105,7 +83,7 @@ class _Loop:
         """Follow the body; return the states by their places among what is passed on."""
         inputs, outputs = [v.name for v in self.body.input], [v.name for v in self.body.output]
         self.values |= _constants(self.body, self.opsets)
-        self.values |= {inputs[0]: _Counter(inputs[0], 0)}
+        self.values |= {inputs[0]: Counter(inputs[0], 0)}
         passed = list(zip(inputs[2:], outputs[1:], self.proto.input[2:], strict=False))
         return self._states(passed, 2)
 
@@ -124,7 +102,7 @@ class _Loop:
             if before == after:
                 self.values[before] = self._outside(start)
             elif kind.elem_type not in (1, 10, 11):  # float32, float16, float64
-                self.values[before] = _Counter(before, _number(self._outside(start)))
+                self.values[before] = Counter(before, number(self._outside(start)))
             elif kind.shape.dim and kind.shape.dim[-1].dim_value > 0:
                 given = self.algebra.given(f"state {n}", kind.shape.dim[-1].dim_value)
                 self.values[before], atoms[n] = given, next(iter(given.terms))[0]
@@ -145,8 +123,8 @@ class _Loop:
     def _check_order(self, passed: list[tuple[str, str, str]]) -> None:
         """Refuse rows that are not read from the first on, one a step."""
         for before, after, start in passed:
-            first, then = _number(self._outside(start)), self.values.get(after)
-            if before == self.index.source and isinstance(then, _Counter):
+            first, then = number(self._outside(start)), self.values.get(after)
+            if before == self.index.source and isinstance(then, Counter):
                 steps = None if first is None or then.more is None else then.more - first
                 if steps not in (1, None) and then.source == before:
                     raise ConvertError(f"a step goes {steps} rows on in {self.series}")
@@ -154,7 +132,7 @@ class _Loop:
             raise ConvertError(f"its first step reads row {self.index.more} of {self.series}")
 
     def _outside(self, name: str) -> Any:
-        return self.outer[name] if name in self.outer else _Outside(name)
+        return self.outer[name] if name in self.outer else Outside(name)
 
     def _compute(self, node: Node) -> list[Any]:
         inputs = [
@@ -163,28 +141,28 @@ class _Loop:
         ]
         if node.op == "Constant":
             return [self.values[node.outputs[0]]]
-        if any(isinstance(value, _Counter) for value in inputs):
-            if node.op == "Gather" and isinstance(inputs[0], _Outside):
-                if isinstance(inputs[1], _Counter):
+        if any(isinstance(value, Counter) for value in inputs):
+            if node.op == "Gather" and isinstance(inputs[0], Outside):
+                if isinstance(inputs[1], Counter):
                     self.index = inputs[1]
                 return [self._take_row(inputs[0].name)]
             if node.op in _SAME:
                 return [inputs[0]]
             if node.op == "Add":
-                a, more = inputs if isinstance(inputs[0], _Counter) else reversed(inputs)
-                return [_counted(a, _number(more))]
-            return [_Counter()] * len(node.outputs)
+                a, more = inputs if isinstance(inputs[0], Counter) else reversed(inputs)
+                return [counted(a, number(more))]
+            return [Counter()] * len(node.outputs)
         if all(isinstance(value, np.ndarray) or value is None for value in inputs):
             return self._fold(node, inputs)
         if node.op in _SAME:
             return [inputs[0]]
         return self._expressed(node, inputs)
 
-    def _take_row(self, name: str) -> _Row:
+    def _take_row(self, name: str) -> Row:
         if self.series not in ("", name):
             raise ConvertError(f"each step reads two series, {self.series} and {name}")
         self.series = name
-        return _Row(name)
+        return Row(name)
 
     def _expressed(self, node: Node, inputs: list[Any]) -> list[Any]:
         """Compute with expressions."""
@@ -237,13 +215,13 @@ class _Loop:
         return x  # type: ignore[no-any-return]
 
     def _as_expression(self, value: Any, width: int) -> Any:
-        if isinstance(value, _Row):
+        if isinstance(value, Row):
             found = self.algebra.given(f"row of {value.name}", width)
             if self.row is not None and not found.equals(self.row):
                 raise ConvertError("the width of a row is not one number")
             self.row = found
             return found
-        if isinstance(value, _Outside):
+        if isinstance(value, Outside):
             raise ConvertError(f"it takes {value.name} whole, and not row by row")
         return constant(value) if isinstance(value, np.ndarray) else value
 
@@ -308,17 +286,6 @@ class _Scan(_Loop):
         self.values[inputs[count]] = self._take_row(self.proto.input[count])
         passed = zip(inputs[:count], outputs[:count], self.proto.input[:count], strict=True)
         return self._states(list(passed), 0)
-
-
-def _counted(before: Any, more: int | None) -> _Counter:
-    known = before.more is not None and more is not None
-    return _Counter(before.source, before.more + more if known else None)
-
-
-def _number(value: Any) -> int | None:
-    """Return a constant whole number, None for anything else."""
-    known = isinstance(value, np.ndarray) and value.size == 1
-    return int(value.reshape(-1)[0]) if known else None
 
 
 def _same(value: Any, after: Expression) -> bool:

@@ -35,10 +35,9 @@ from .forms import (
     Form,
     draw,
     forms,
-    needed_arguments,
     quiet_copy,
-    takes_one,
 )
+from .not_called import check_seen, how_called
 from .record import Recorder
 from .widths import Wanted, build_registered, candidate_widths, rows_needed
 
@@ -85,10 +84,10 @@ def convert_module(
         except ConvertError as error:
             text = str(error).removesuffix(ORDER).rstrip(". ")
             raise ConvertError(
-                f"{_how_called(module, wanted)}. Its layers cannot be taken in the order in which "
+                f"{how_called(module, wanted)}. Its layers cannot be taken in the order in which "
                 f"they are registered either: {text}."
             ) from None
-        _check_arguments(module, wanted)
+        check_seen(module, wanted)
         return builder, given, NOT_COMPARED
     layers = _with_activations(found.chain.layers, activations)
     residual = found.chain.residual
@@ -99,22 +98,6 @@ def convert_module(
         )
     builder = assemble(layers, {}, list(states))
     return builder, given if residual.skip is None else residual, found.compared
-
-
-def _how_called(module: Any, wanted: Wanted) -> str:
-    """Return how a module was called in vain, and how it can be."""
-    kind, names = type(module).__name__, needed_arguments(module)
-    if len(names) > 1:
-        return (
-            f"{kind} takes {' and '.join(names)}, and a stream has one series: wrap it in a module "
-            f"that takes one tensor and divides it, as {names[0]} = x[..., :n]"
-        )
-    if wanted.window is not None:
-        return f"{kind} could not be called with a series of {wanted.window} rows"
-    return (
-        f"{kind} could not be called with a series of any length; if it takes windows of T rows, "
-        "give their number (window=T)"
-    )
 
 
 def _check_rows(module: Any, wanted: Wanted) -> None:
@@ -144,20 +127,6 @@ def _unwrap(module: Any) -> Any:
         if inner is None:
             return module
         module = inner
-
-
-def _check_arguments(module: Any, wanted: Wanted) -> None:
-    """Refuse to guess what a ``forward`` does that no call of it has shown."""
-    if type(module).forward.__module__.startswith("torch."):  # that of Sequential
-        return
-    told = f"{_how_called(module, wanted)}. What"
-    if takes_one(module):
-        told = f"{type(module).__name__} takes one tensor, and what"
-    raise ConvertError(
-        f"{told} its forward does could not be seen, for it could not be called with a series of "
-        "random numbers. If it applies its layers in the order in which they are registered, give "
-        "its state_dict()."
-    )
 
 
 def find(module: Any, wanted: Wanted = Wanted()) -> Found | None:  # noqa: B008 - frozen
