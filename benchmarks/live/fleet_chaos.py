@@ -12,7 +12,7 @@ from typing import Any
 
 from streamlstm import wire
 from streamlstm.client.client import Client
-from streamlstm.errors import BadValueError, RemoteError
+from streamlstm.errors import BadValueError, StreamLSTMError
 
 from .chaos import COMMITS_MS, FEW_SLOTS, STORE_KIND, ChaosRun, Publisher, ViolationError
 from .fleet import Fleet
@@ -92,12 +92,12 @@ class FleetChaosRun(ChaosRun):
             self._fleet.ask("scale", self._size)
 
     def _reload(self) -> None:
-        """Let all workers change; again while one ends meanwhile, since then none has changed."""
+        """Let all workers change, again until they have."""
         deadline = time.monotonic() + TIMEOUT
         while True:
             try:
                 return super()._reload()
-            except RemoteError:
+            except StreamLSTMError:  # one has ended meanwhile, perhaps the one that was asked
                 if time.monotonic() > deadline:
                     raise
 
