@@ -165,8 +165,8 @@ def test_a_publisher_finds_who_has_the_streams_of_a_worker_that_ended_while_noth
     fleet: Fleet,
 ) -> None:
     with (
-        ReplayingPublisher(endpoints=fleet.a.where.router, timeout=10.0) as publisher,
         ThreadPoolExecutor() as pool,
+        ReplayingPublisher(endpoints=fleet.a.where.router, timeout=10.0) as publisher,
     ):
         found = pool.submit(publisher.last_seq, "pump-7")
         fleet.a.answer_claim(fleet.before)
@@ -174,5 +174,5 @@ def test_a_publisher_finds_who_has_the_streams_of_a_worker_that_ended_while_noth
         fleet.a.socket.close(linger=0)
         sleep(0.1)  # until the publisher knows that
         found = pool.submit(publisher.last_seq, "pump-8")
-        fleet.b.answer_claim(fleet.died)
+        pool.submit(fleet.b.answer_claim, fleet.died)
         assert found.result(10) == 5
