@@ -14,12 +14,15 @@ def slots_of(capacity: int) -> int:
     return capacity + capacity // 8 + 64
 
 
-def limits(capacity: int, streams: Mapping[str, int]) -> dict[str, int]:
+def limits(capacity: int, streams: Mapping[str, int], evicts: bool = False) -> dict[str, int]:
     """Return how many streams each worker may have, given how many each has.
 
     What is free is offered to all, to each twice its share: streams do not come to all alike, and a
     worker that has died leaves its share to the others at once. The fleet may so exceed its
     capacity by as many streams as were free, if all come within the second until the next division.
+    No worker may have nothing, however many the others have, since then it could serve nobody: it
+    has an even part of the capacity if streams are evicted, and those who have more than that give
+    up what is above the capacity; else an eighth of that.
 
     Parameters
     ----------
@@ -27,7 +30,16 @@ def limits(capacity: int, streams: Mapping[str, int]) -> dict[str, int]:
         Of the fleet.
     streams : mapping of str to int
         In memory of each worker.
+    evicts : bool
+        Whether streams that are idle leave memory for others.
     """
-    free = max(capacity - sum(streams.values()), 0)
-    share = -(-2 * free // max(len(streams), 1))
-    return {name: min(count + share, capacity) for name, count in streams.items()}
+    even = -(-capacity // max(len(streams), 1))
+    least = even if evicts else -(-even // 8)
+    free = capacity - sum(streams.values())
+    share = -(-2 * max(free, 0) // max(len(streams), 1))
+    found = {name: min(max(n + share, least), capacity) for name, n in streams.items()}
+    surplus = sum(max(n - even, 0) for n in streams.values())
+    if evicts and free < 0 and surplus:
+        kept = max(surplus + free, 0)
+        found |= {k: even + (n - even) * kept // surplus for k, n in streams.items() if n > even}
+    return found

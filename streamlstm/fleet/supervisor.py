@@ -221,7 +221,9 @@ class Supervisor:
 
     def _limit(self) -> None:
         """Tell each worker how many streams it may have in memory."""
-        for worker, slots in capacity.limits(self._streams, self._loads.streams()).items():
+        evicts = any("evict-idle" in argument for argument in self._arguments)
+        limits = capacity.limits(self._streams, self._loads.streams(), evicts)
+        for worker, slots in limits.items():
             self._tell(worker, wire.encode_control("limit", slots))
 
     def _receive(self) -> None:

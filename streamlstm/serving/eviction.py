@@ -23,7 +23,7 @@ from ..engine.engine import Engine
 from ..engine.idle_evictor import IdleEvictor
 from ..engine.ids import StreamId
 from ..engine.records import NEVER
-from ..errors import BadValueError, CapacityError, StoreError
+from ..errors import BadValueError, CapacityError, StoreError, StreamLSTMError
 from .stores.checkpointer import POLL_SECONDS, YIELD_SECONDS, Checkpointer
 
 SCAN_SLOTS = 4096  # scanned between two turns of the loop: some 20 us,
@@ -233,7 +233,7 @@ class Eviction:
             written = self._checkpointer.written
             self._commit_if_short()
             if not self._free(missing, before, named) and not self._wait(written, deadline):
-                raise self._too_many(streams)
+                raise self._no_room(streams)
             missing = target - self._idle.free_slots
 
     def _free(self, missing: int, before: int, named: bool) -> int:
@@ -279,7 +279,12 @@ class Eviction:
                 )
             checkpointer.wait(WAIT_SECONDS)
 
-    def _too_many(self, streams: Sequence[StreamId]) -> CapacityError:
+    def _no_room(self, streams: Sequence[StreamId]) -> StreamLSTMError:
+        if self._idle.kept.any() and len(streams) <= self._idle.capacity:
+            return StoreError(
+                "store: the streams in memory are on their way to another worker, and until then "
+                "they cannot leave memory for another; send it again."
+            )
         first = repr(streams[0]) + (f" and {len(streams) - 1} more" if len(streams) > 1 else "")
         return CapacityError(
             f"stream {first}: that many do not fit at once into {self._idle.capacity} "

@@ -113,6 +113,16 @@ def test_a_worker_that_dies_leaves_its_share_at_once():
     assert capacity.limits(9000, {"w0": 3000}) == {"w0": 9000}
 
 
+def test_no_worker_is_left_without_room():
+    assert capacity.limits(200, {"w0": 200, "w1": 0}) == {"w0": 200, "w1": 13}
+    assert capacity.limits(200, {"w0": 200, "w1": 0}, evicts=True) == {"w0": 200, "w1": 100}
+    streams = {"w0": 200, "w1": 0, "w2": 0}
+    for _ in range(9):  # those who need room get it from those who have more than an even part
+        found = capacity.limits(200, streams, evicts=True)
+        streams = {"w0": found["w0"], "w1": found["w1"], "w2": 0}
+    assert streams == {"w0": 133, "w1": 67, "w2": 0}
+
+
 def report(seconds, steps, counted):
     partitions = np.zeros(wire.PARTITIONS, np.uint32)
     partitions[3] = counted
