@@ -174,7 +174,7 @@ EVICTING = ("--when-full", "evict-idle", "--capacity", "24", "--idle-ttl", "0.5"
 def test_kills_at_any_point_of_moves(tmp_path: Path, seed: int, options: tuple[str, ...]) -> None:
     chance = random.Random(seed)
     with Fleet(tmp_path, "--commit-ms", "50", *options, workers=3) as fleet:
-        for _ in range(2 if options else 3):
+        for _ in range(2):
             fleet.send()
             with suppress(BadValueError):  # it is on its way, or there is no such worker
                 if chance.random() < 0.5:

@@ -17,6 +17,7 @@ import pytest
 from streamlstm.kernels import compile
 from streamlstm.learn import cells
 from streamlstm.serving import compiled_loop
+from streamlstm.serving.gateway import gateway
 
 GROUPS = [compile.DIRTY_TRACKING, compile.EVICTION]  # quickly compiled
 PREPARE = f"from streamlstm.kernels import compile; compile.prepare(None, {GROUPS})\n"
@@ -24,6 +25,7 @@ PREPARE = f"from streamlstm.kernels import compile; compile.prepare(None, {GROUP
 FOLDERS = (
     "import json; from streamlstm.kernels import compile\n"
     "from streamlstm.learn import cells; from streamlstm.serving import compiled_loop\n"
+    "from streamlstm.serving.gateway import gateway\n"
     "kernels = [*compile.all_kernels(), *cells.KERNELS]\n"
     "print(json.dumps({k.py_func.__module__: k._cache.folder_to_write()[0] for k in kernels}))\n"
 )
@@ -238,4 +240,4 @@ def test_an_image_with_compiled_kernels_compiles_nothing_later(
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
 
 
-assert compiled_loop.NAME in compile.all_names()
+assert {compiled_loop.NAME, gateway.NAME} <= set(compile.all_names())

@@ -52,7 +52,9 @@ def test_nothing_is_lost_by_kills_of_any_kind(tmp_path: Path, store: str, again:
 def test_a_violation_is_reported_with_the_command_that_repeats_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    def found(folder: Path, rounds: int, streams: int, seed: int, store: str) -> dict[str, Any]:
+    def found(
+        folder: Path, rounds: int, streams: int, seed: int, store: str, **_: Any
+    ) -> dict[str, Any]:
         rows = [{"store": store, "killed": "worker", "rounds": rounds, "longest": None}]
         counts = dict.fromkeys(("seconds", "observations", "predictions", "replayed"), 9)
         result = {"seed": seed, "rounds": rounds, "streams": streams, "rows": rows, **counts}
