@@ -10,6 +10,7 @@ from .options import FILE, Endpoints, Json, Wait, ask
 from .status import show
 
 LOOK_SECONDS = 0.1  # between two looks at how far a change is
+START_SECONDS = 60.0  # in which a fleet is ready, also if kernels have to be compiled
 
 
 def scale(
@@ -25,7 +26,22 @@ def scale(
       streamlstm fleet scale 8
       streamlstm fleet scale 2 --no-wait
     """  # noqa: D301 - \b keeps the lines of the example apart
+    if wait:
+        _wait_for(endpoints)
     _change(endpoints, wait, json, "scale", workers)
+
+
+def _wait_for(endpoints: Path) -> None:
+    """Wait for the file of a fleet that was started a moment ago; not for ever."""
+    from time import monotonic, sleep
+
+    from ..console import err
+
+    deadline = monotonic() + START_SECONDS
+    if not endpoints.exists():
+        err.print(f"{endpoints}: not there yet; waits up to {START_SECONDS:.0f} s for the fleet")
+    while not endpoints.exists() and monotonic() < deadline:
+        sleep(LOOK_SECONDS)
 
 
 def drain(
