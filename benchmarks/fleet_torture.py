@@ -5,8 +5,8 @@
 
 As benchmarks.torture, with a fleet in place of the worker. Each round kills a worker, the
 supervisor or a publisher with SIGKILL, stops a worker for a while, moves partitions, changes the
-number of workers, or changes the model of all of them and perhaps kills one meanwhile; or does all
-of it at once.
+number of workers, or changes the model of all of them and perhaps kills one right after that; or
+does all of it but the last.
 """
 
 from .live.fleet_chaos import FleetChaosRun

@@ -102,7 +102,7 @@ class FleetChaosRun(ChaosRun):
                     raise
 
     def _kill_changing_model(self) -> None:
-        """Kill a worker, or the supervisor, while all change their model."""
+        """Kill a worker, or the supervisor, right after all have changed their model."""
         self._change_model()
         self._random.choice((self._kill_one, self._kill_worker))()
 

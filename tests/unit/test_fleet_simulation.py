@@ -25,6 +25,22 @@ def test_nothing_is_lost_doubled_or_left_over(seeds: range) -> None:
         run(seed)
 
 
+@pytest.mark.parametrize(
+    "seed",
+    [
+        pytest.param(1174, id="who has it was in doubt, and is not at the next restart"),
+        pytest.param(1834, id="who has all that came has died and begun anew"),
+        pytest.param(2703, id="who was to delete it has left and died"),
+        pytest.param(3361, id="who had it before is not listed any more"),
+        pytest.param(3378, id="committed and given back"),
+        pytest.param(6890, id="committed and given back early"),
+        pytest.param(7021, id="all of it given to who had deleted it"),
+    ],
+)
+def test_a_schedule_that_was_wrong_once(seed: int) -> None:
+    run(seed)
+
+
 def test_the_same_seed_is_the_same_schedule() -> None:
     assert run(7) == run(7)
 
