@@ -20,6 +20,7 @@ AROUND_THE_TABLE = 9  # lines of the terminal that are not streams
 _STEADY_NOTE = f"(moves less than {100 * STEADY:g} % of its scale a second; its ratio says nothing)"
 # Widths of the terminal from which on the next second's value is shown, and the interval for it.
 WIDE, WIDER = 96, 118
+NARROW = 78  # below that, headers and the title are short, and an alarm stands in a column's place
 
 
 class Screen:
@@ -68,12 +69,14 @@ class Screen:
             self.draw(board)
 
     def _picture(self, board: Scoreboard, passed: float) -> RenderableType:
+        narrow = self.console.width < NARROW
         head = Table.grid(expand=True, padding=(0, 1))
         head.add_column(no_wrap=True)
         head.add_column(justify="right", no_wrap=True)
-        head.add_column(width=20)
+        head.add_column(width=12 if narrow else 20)
+        title = "The next second" if narrow else "An LSTM predicts this machine's next second"
         head.add_row(
-            Text("An LSTM predicts this machine's next second", style="bold"),
+            Text(title, style="bold"),
             Text(f"{passed:.0f} of {self.seconds:g} s", style="dim"),
             ProgressBar(total=self.seconds, completed=passed, complete_style="cyan"),
         )
@@ -83,24 +86,26 @@ class Screen:
 
     def _table(self, board: Scoreboard) -> Table:
         wide, wider = self.console.width >= WIDE, self.console.width >= WIDER
+        narrow = self.console.width < NARROW
+        predicted, compared = ("predicted", "error") if narrow else ("as predicted", "vs persistence")
         table = Table(box=None, expand=True, padding=(0, 1), header_style="dim")
         table.add_column("stream", no_wrap=True)
         table.add_column("now", justify="right", no_wrap=True, width=10)
-        table.add_column("as predicted", justify="right", no_wrap=True, width=12)
+        table.add_column(predicted, justify="right", no_wrap=True, width=10 if narrow else 12)
         if wide:
             table.add_column("in 1 second", justify="right", no_wrap=True, width=11)
         if wider:
             table.add_column(
                 f"{100 * LEVEL:.0f} % interval", justify="right", no_wrap=True, width=21
             )
-        table.add_column("vs persistence", justify="right", no_wrap=True, width=14)
-        table.add_column("past, then what comes", no_wrap=True, ratio=1)
+        table.add_column(compared, justify="right", no_wrap=True, width=8 if narrow else 14)
+        table.add_column("" if narrow else "past, then what comes", no_wrap=True, ratio=1)
         room = max(self.console.height - AROUND_THE_TABLE, 1)
         names = _chosen(list(board.streams), room)
         taken = sum(column.width or 0 for column in table.columns) + 2 * len(table.columns)
         bars = max(self.console.width - taken - max(map(len, names), default=0), 3)
         for name in names:
-            table.add_row(*_row(name, board.streams[name], wide, wider, bars))
+            table.add_row(*_row(name, board.streams[name], self.console.width, bars))
         if len(names) < len(board.streams):
             table.add_row(Text(f"and {len(board.streams) - len(names)} more", style="dim"))
         return table
@@ -115,19 +120,21 @@ def _chosen(names: list[str], room: int) -> list[str]:
     return [*cores[: max(room - 1 - len(others), 1)], *others][: room - 1]
 
 
-def _row(name: str, score: StreamScore, wide: bool, wider: bool, bars: int) -> list[Text]:
-    """Return the cells of one stream."""
+def _row(name: str, score: StreamScore, width: int, bars: int) -> list[Text]:
+    """Return the cells of one stream, for a terminal of this width."""
     metric = Metric.of(name)
+    alarm = Text(score.alarm, "bold red") if score.alarm and width < NARROW else None
+    said = f"{name}: {score.alarm}" if score.alarm and alarm is None else name
     cells = [
-        Text(f"{name}: {score.alarm}", "bold red") if score.alarm else Text(name),
+        Text(said, "bold red" if score.alarm else ""),
         Text(_short(metric, score.value), style="bold"),
         Text(_short(metric, score.predicted_for_now), style="magenta"),
     ]
-    if wide:
+    if width >= WIDE:
         cells.append(Text(_short(metric, score.prediction), style="magenta"))
-    if wider:
+    if width >= WIDER:
         cells.append(Text(_interval(metric, score), style="magenta"))
-    return [*cells, _verdict(score), _history(metric, score, bars)]
+    return [*cells, alarm or _verdict(score), _history(metric, score, bars)]
 
 
 def _short(metric: Metric, value: float | None) -> str:
@@ -221,9 +228,13 @@ def print_summary(console: Console, board: Scoreboard) -> None:
     if ranked:
         rows.append(("best", f"{ranked[0][1]}, {below(ranked[0][0])}"))
         rows.append(("worst", f"{ranked[-1][1]}, {below(ranked[-1][0])}"))
-    console.print()
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right", style="dim", min_width=14, no_wrap=True)
+    table.add_column(overflow="fold")
     for name, text in rows:
-        console.print(Text.assemble((f"{name:>14}  ", "dim"), text))
+        table.add_row(name, Text(text))
+    console.print()
+    console.print(table)
 
 
 def _ratio(ratio: float | None) -> str:

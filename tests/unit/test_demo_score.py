@@ -91,7 +91,7 @@ def test_intervals_and_alarms_are_counted():
     assert board.coverage == pytest.approx(2 / 3)
     assert board.streams["a"].alarm == "spike"
     assert "67 % inside · 1 alarm" in screen._tally(board)
-    assert screen._row("a", board.streams["a"], False, False, 20)[0].plain == "a: spike"
+    assert screen._row("a", board.streams["a"], screen.NARROW, 20)[0].plain == "a: spike"
     board.add(line("a", 7.0, 0.0))
     assert (board.streams["a"].alarm, board.alarms) == ("", 1)
     summary = board.summary()
@@ -190,3 +190,20 @@ def test_a_stream_that_hardly_changes_is_steady():
     assert "(moves less than 0.5 % of its scale a second" in shown
     assert summary["worst"].startswith("cpu-0")
     assert summary["error"].startswith("49 % below persistence")  # what is steady counts as well
+
+
+def test_fifty_columns_lose_nothing_that_matters():
+    board = Scoreboard(horizon=1)
+    for step in range(40):
+        for stream in ("cpu-0", "switches"):
+            alarm = {"alarm": True, "kind": "spike"} if step == 39 and stream == "cpu-0" else {}
+            board.add({**line(stream, 0.3 + 0.01 * (step % 5), 0.31), **alarm})
+    console = terminal(50, 24)
+    with console.capture() as capture:
+        console.print(screen.Screen(console, 60)._picture(board, 23))
+        screen.print_summary(console, board)
+    shown = capture.get()
+    assert max(map(len, shown.splitlines())) <= 50
+    assert "\N{HORIZONTAL ELLIPSIS}" not in shown  # no word, number or kind of alarm is cut off
+    assert "spike" in shown.split("switches")[0]
+    assert "23 of 60 s" in shown

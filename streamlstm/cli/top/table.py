@@ -10,7 +10,7 @@ from ..worker_stats import Gauges, Rates, sum_gauges, sum_rates
 from .worker import Row
 
 _GAP = 2  # spaces between two columns
-_LEFT_ALIGNED = 2  # the first columns, which hold text: worker and model
+_NARROW = 80  # in fewer columns the model is left out, and TCP is understood
 _UNKNOWN = "-"
 
 
@@ -63,40 +63,50 @@ def render(rows: Sequence[Row], width: int | None) -> list[str]:
     width : int or None
         Columns of the terminal; None for lines of any length.
     """
-    columns = list(COLUMNS)
-    cells = _cells(rows, columns)
-    while width is not None and columns and sum(_widths(cells)) + _GAP * (len(columns) + 1) > width:
+    columns, narrow = list(COLUMNS), width is not None and width < _NARROW
+    cells = _cells(rows, columns, narrow)
+    while width is not None and columns and _total(cells) > width:
         columns.remove(min(columns, key=lambda column: column.importance))
-        cells = _cells(rows, columns)
-    widths = _widths(cells)
-    lines = (
+        cells = _cells(rows, columns, narrow)
+    widths, texts = _widths(cells), 1 if narrow else 2  # the first columns hold text
+    lines = [
         (" " * _GAP).join(
-            cell.ljust(room) if place < _LEFT_ALIGNED else cell.rjust(room)
+            cell.ljust(room) if place < texts else cell.rjust(room)
             for place, (cell, room) in enumerate(zip(line, widths, strict=True))
         )
         for line in cells
-    )
+    ]
+    if narrow:  # instead of the numbers, which are not known
+        for place, row in enumerate(rows, 1):
+            if row.failure:
+                lines[place] = f"{cells[place][0].ljust(widths[0])}{' ' * _GAP}{row.failure}"
     return [line[:width].rstrip() for line in lines]
 
 
-def _cells(rows: Sequence[Row], columns: Sequence[Column]) -> list[list[str]]:
-    """Return headers and cells; a failure stands in the place of the model."""
+def _cells(rows: Sequence[Row], columns: Sequence[Column], narrow: bool) -> list[list[str]]:
+    """Return headers and cells; a failure stands in the place of the model, if that is shown."""
     cells = [["worker", "model", *(column.header for column in columns)]]
     for row in rows:
         gauges = row.snapshot.gauges if row.snapshot else None
         model = row.failure or (row.snapshot.fingerprint[:8] if row.snapshot else _UNKNOWN)
-        cells.append([row.name, model, *(column.cell(gauges, row.rates) for column in columns)])
+        name = row.name.removeprefix("tcp://") if narrow else row.name
+        cells.append([name, model, *(column.cell(gauges, row.rates) for column in columns)])
     if len(rows) > 1:
         gauges = sum_gauges([row.snapshot.gauges for row in rows if row.snapshot])
         rates = sum_rates([row.rates for row in rows if row.rates])
         answering = sum(row.failure is None for row in rows)
         name = f"all {len(rows)}" if answering == len(rows) else f"{answering} of {len(rows)}"
         cells.append([name, "", *(column.cell(gauges, rates) for column in columns)])
-    return cells
+    return [[line[0], *line[2:]] for line in cells] if narrow else cells
 
 
 def _widths(cells: Sequence[Sequence[str]]) -> list[int]:
     return [max(map(len, column)) for column in zip(*cells, strict=True)]
+
+
+def _total(cells: Sequence[Sequence[str]]) -> int:
+    widths = _widths(cells)
+    return sum(widths) + _GAP * (len(widths) - 1)
 
 
 def _number(value: float) -> str:
