@@ -87,7 +87,9 @@ class Screen:
     def _table(self, board: Scoreboard) -> Table:
         wide, wider = self.console.width >= WIDE, self.console.width >= WIDER
         narrow = self.console.width < NARROW
-        predicted, compared = ("predicted", "error") if narrow else ("as predicted", "vs persistence")
+        predicted, compared = (
+            ("predicted", "error") if narrow else ("as predicted", "vs persistence")
+        )
         table = Table(box=None, expand=True, padding=(0, 1), header_style="dim")
         table.add_column("stream", no_wrap=True)
         table.add_column("now", justify="right", no_wrap=True, width=10)

@@ -33,6 +33,7 @@ COMMANDS = (
     "evaluate",
     "detect",
     "gates",
+    "plot",
     "serve",
     "fleet",
     "publish",

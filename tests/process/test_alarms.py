@@ -180,6 +180,45 @@ def test_watch_keeps_to_a_narrow_terminal(
     assert "ALARM: " in line
 
 
+def test_plot_draws_a_stream_while_it_is_served(
+    watched: WorkerProcess, started: list[subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    where = ("--router", watched.endpoints["router"], "--xpub", watched.endpoints["xpub"])
+    command = [*STREAMLSTM, "plot", "--stream", "drawn", *where]
+    ours, theirs = os.openpty()
+    try:
+        environment = os.environ | {"TERM": "xterm", "COLUMNS": "50", "NO_COLOR": "1"}
+        outputs = {"stdout": theirs, "stderr": subprocess.DEVNULL}
+        live = subprocess.Popen(command, stdin=theirs, env=environment, text=True, **outputs)
+        picture = subprocess.Popen([*command, "--out", str(tmp_path / "drawn.png")], text=True)
+        started += [live, picture]
+        os.close(theirs)
+        with watched.client() as client:
+            wait_for_subscriptions(client, 2)
+            for x in rows():
+                client.observe("drawn", x)
+                client.observe("drawn-too", x)
+        drawn = b""
+        while "\N{BLACK UP-POINTING TRIANGLE} alarm" not in drawn.decode(errors="ignore"):
+            drawn += os.read(ours, 4096)
+        for process in (live, picture):
+            process.send_signal(signal.SIGINT)
+        drawn += rest_of(ours)
+        assert [process.wait(timeout=30) for process in (live, picture)] == [0, 0]
+    finally:
+        os.close(ours)
+    shown = re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", drawn.decode()).replace("\r", "")
+    lines = shown[shown.rindex("drawn") :].split("\n")
+    assert max(map(len, lines)) <= 50
+    legend = next(line for line in lines if "alarm" in line)
+    assert "temperature" in legend
+    assert "predicted" in legend
+    assert (tmp_path / "drawn.png").read_bytes().startswith(b"\x89PNG")
+    none = streamlstm("plot", "--stream", "nobody", *where, "--seconds", "1")
+    assert none.returncode == 1
+    assert "nobody: the worker predicted nothing for it" in none.stderr
+
+
 def test_publish_prints_what_the_online_stage_says(watched: WorkerProcess, tmp_path: Path) -> None:
     path = tmp_path / "sensor.csv"
     values = [*np.nan_to_num(rows())[: QUIET + 1]]

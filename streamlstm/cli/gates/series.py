@@ -85,7 +85,7 @@ def read_series(
 
     table = _read(source, model, stream, reading)
     print_notes(table)
-    name, rows = _select_series(table, stream)
+    name, rows = select_series(table, stream)
     time = None if table.time is None else table.time[rows]
     first, stop = 0, len(rows)
     if last is not None:
@@ -149,7 +149,14 @@ def _read(
     return table
 
 
-def _select_series(table: Table, stream: str | None) -> tuple[str, NDArray[np.intp]]:
+def select_series(table: Table, stream: str | None) -> tuple[str, NDArray[np.intp]]:
+    """Return a series of a table by name, or its only one: the name and its rows.
+
+    Raises
+    ------
+    DataError
+        If there is no such series, or several and none is named.
+    """
     groups = table.groups()
     if table.streams is None:
         return "", groups[""]

@@ -1,0 +1,3 @@
+"""``streamlstm plot``."""
+
+from .command import plot as plot
