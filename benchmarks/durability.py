@@ -18,8 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from streamlstm.loadtest import load, open_loop, zmtp
+
 from .harness import parser, report
-from .live import load, open_loop, processes, zmtp
+from .live import processes
 from .live.messages import STREAMS, F
 from .live.servers import Server, Servers
 from .serving import CLIENTS, QUIET_LOAD, TRIPS, Bench, Result

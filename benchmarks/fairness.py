@@ -28,12 +28,14 @@ import psutil
 import zmq
 
 from streamlstm import wire
+from streamlstm.loadtest import load, open_loop, zmtp
+from streamlstm.loadtest.messages import Messages
 
 from .harness import Row, parser, report, steps
-from .live import load, open_loop, processes, zmtp
+from .live import processes
 from .live.greedy import CLIENTS
 from .live.greedy_process import GreedyProcess
-from .live.messages import IDS, F, Messages, model, observations, one_a_message
+from .live.messages import IDS, F, model, observations, one_a_message
 
 RATE = 500.0  # STEPs of the good client, in a second
 STEPS_ROWS = 2_000

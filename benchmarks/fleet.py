@@ -29,9 +29,9 @@ import zmq
 
 from streamlstm import wire
 from streamlstm.client.client import Client
+from streamlstm.loadtest import load
 
 from .harness import Row, parser, report, steps
-from .live import load
 from .live.fleet import Answer, Fleet, Load, ids_of
 from .live.messages import model, observations, one_a_message
 from .live.processes import Sockets

@@ -21,10 +21,12 @@ import numpy as np
 import psutil
 import zmq
 
+from streamlstm.loadtest import load
+from streamlstm.loadtest.messages import Messages
+
 from .harness import Row, parser, report, steps
-from .live import load
 from .live.fleet import Fleet
-from .live.messages import STREAMS, Messages, model, one_a_message
+from .live.messages import STREAMS, model, one_a_message
 from .live.processes import Sockets
 
 CLIENTS = 4

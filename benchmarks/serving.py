@@ -21,9 +21,10 @@ import numpy as np
 import psutil
 
 from streamlstm import Engine
+from streamlstm.loadtest import load, open_loop, zmtp
 
 from .harness import Row, parser, report, steps
-from .live import load, open_loop, processes, zmtp
+from .live import processes
 from .live.messages import BLOCK, IDS, STREAMS, F, observations
 from .live.servers import SPIN, Server, Servers
 

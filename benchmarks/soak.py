@@ -27,9 +27,10 @@ import psutil
 import zmq
 
 from streamlstm.client.client import Client
+from streamlstm.loadtest import load
 
 from .harness import Row, parser, report, steps
-from .live import crowd, load, processes
+from .live import crowd, processes
 from .live.messages import BLOCK, STREAMS, blocks, model, one_a_message
 
 FED = 1_000  # streams that are pushed

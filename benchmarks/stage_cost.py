@@ -27,11 +27,12 @@ from streamlstm.backends.plan import initial_row
 from streamlstm.kernels import layout
 from streamlstm.kernels.cache import kernel
 from streamlstm.kernels.pointers import call_at, int64s_at
+from streamlstm.loadtest import load
+from streamlstm.loadtest.messages import Messages, pack
 from streamlstm.serving.extras import model_extras
 
 from .harness import Row, interleaved, parser, report, steps
-from .live import load, processes
-from .live.messages import Messages, pack
+from .live import processes
 
 H, BLOCK, STEPS = 32, 256, 512
 TOLD = Online(fill="predict", intervals=(0.9,), anomaly=True)

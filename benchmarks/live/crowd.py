@@ -13,10 +13,12 @@ import zmq
 
 from streamlstm import Engine, wire
 from streamlstm.client.client import Client
+from streamlstm.loadtest import load
+from streamlstm.loadtest.messages import Messages
 
 from ..harness import Row
-from . import load, processes
-from .messages import BLOCK, Messages, blocks, model, observations
+from . import processes
+from .messages import BLOCK, blocks, model, observations
 
 ORDERS = 4  # of all streams, sent in turn
 SAMPLED = 200  # streams that are compared in the end

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import zmq
 
-from .libzmq import SNDMORE, compiled, zmq_errno, zmq_recv, zmq_send
+from streamlstm.loadtest.libzmq import SNDMORE, compiled, zmq_errno, zmq_recv, zmq_send
 
 ROOM = 2**17
 

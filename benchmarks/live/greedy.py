@@ -10,11 +10,11 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from . import zmtp
-from .libzmq import compiled, now, part
-from .load import ERRNO, SENT, WINDOW, LoadError, new_report
-from .messages import Messages, joined
-from .syscalls import read_event, wait
+from streamlstm.loadtest import zmtp
+from streamlstm.loadtest.libzmq import compiled, now, part
+from streamlstm.loadtest.load import ERRNO, SENT, WINDOW, LoadError, new_report
+from streamlstm.loadtest.messages import Messages, joined
+from streamlstm.loadtest.syscalls import read_event, wait
 
 CLIENTS = 8
 GRACE = 60.0  # seconds for the last replies: 4,000 of the largest requests take some

@@ -8,8 +8,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self
 
+from streamlstm.loadtest.load import LoadError
+
 from .greedy import CLIENTS, Count, Greedy
-from .load import LoadError
 
 LOWEST = 19  # priority, as of os.nice
 _AUTOGROUP = Path("/proc/self/autogroup")  # of a session: where there is one, it is what counts

@@ -8,9 +8,11 @@ import numpy as np
 import zmq
 
 from streamlstm import Engine, wire
+from streamlstm.loadtest import load
+from streamlstm.loadtest.messages import Messages, echoed
 
-from . import load, processes
-from .messages import BLOCK, F, Messages, blocks, echoed, model, observations, one_a_message
+from . import processes
+from .messages import BLOCK, F, blocks, model, observations, one_a_message
 from .processes import Process
 
 SPIN = 200  # us: longer than a single client takes from a reply to its next request

@@ -44,6 +44,7 @@ COMMANDS = (
     "streams",
     "forget",
     "reload",
+    "bench",
     "compile",
     "store",
 )

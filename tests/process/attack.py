@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from benchmarks.live.zmtp import GREETING, ready
+from streamlstm.loadtest.zmtp import GREETING, ready
 
 from .conftest import WorkerProcess
 

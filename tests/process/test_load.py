@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 import zmq
 
-from benchmarks.live import load, open_loop, processes, zmtp
-from benchmarks.live.messages import IDS, Messages, blocks, echoed, one_a_message
+from benchmarks.live import processes
+from benchmarks.live.messages import IDS, blocks, one_a_message
 from streamlstm import wire
+from streamlstm.loadtest import load, open_loop, zmtp
+from streamlstm.loadtest.messages import Messages, echoed
 
 from .conftest import Sockets
 

@@ -10,8 +10,9 @@ from contextlib import contextmanager, suppress
 import numpy as np
 import pytest
 
-from benchmarks.live import load, open_loop, zmtp
-from benchmarks.live.messages import IDS, blocks, echoed
+from benchmarks.live.messages import IDS, blocks
+from streamlstm.loadtest import load, open_loop, zmtp
+from streamlstm.loadtest.messages import echoed
 
 from .test_load import REQUESTS, in_thread
 

@@ -30,20 +30,21 @@ MAY_IMPORT = {
     "serving": "client engine wire backends network kernels lazy_arrays files",
     "fleet": "serving wire files",
     "inside": "engine network plots",
+    "loadtest": "",
     "cli": "inside fleet serving convert learn client engine wire data backends online network "
-    "kernels files plots",
+    "kernels files plots loadtest",
     "__main__": "cli",
     "workers": "cli serving client engine wire data network files",
     "examples": "inside learn client engine wire data online network",
     "benchmarks": "fleet serving convert learn client engine wire data online backends network "
-    "kernels",
+    "kernels loadtest",
 }
 # Packages of others, and who alone may import them.
 ONLY = {
     "msgpack": "wire",
-    "zmq": "client serving fleet cli benchmarks",
-    "numba": "kernels backends learn serving benchmarks",
-    "llvmlite": "kernels benchmarks",
+    "zmq": "client serving fleet loadtest cli benchmarks",
+    "numba": "kernels backends learn serving loadtest benchmarks",
+    "llvmlite": "kernels loadtest",
     "safetensors": "network convert",
     "lmdb": "serving",
     "redis": "serving",

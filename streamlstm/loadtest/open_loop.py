@@ -46,14 +46,21 @@ class Latencies(NamedTuple):
         ns from the time at which a request was due to its reply.
     late : int64[N]
         ns by which the load itself sent it late; part of ``taken``.
+    outcome : Outcome
     """
 
     taken: Any
     late: Any
+    outcome: Outcome
 
 
 def scheduled(
-    clients: zmtp.Clients, messages: Messages, rate: float, seconds: float, seed: int = 0
+    clients: zmtp.Clients,
+    messages: Messages,
+    rate: float,
+    seconds: float,
+    seed: int = 0,
+    refusals: bool = False,
 ) -> Latencies:
     """Send ``rate`` requests a second with exponential gaps; the clients take turns.
 
@@ -67,6 +74,8 @@ def scheduled(
         Of all clients together.
     seed : int
         Seed of the schedule.
+    refusals : bool
+        Whether requests may be refused, which is counted.
 
     Raises
     ------
@@ -77,14 +86,18 @@ def scheduled(
     gaps = np.random.default_rng(seed).exponential(1e9 / rate, count)
     due = np.cumsum(gaps).astype(np.int64)
     # Every request of the schedule is sent, however late: a stall must not hide any.
-    outcome, times = _run(clients, messages, due, due[-1] / 1e9 + GRACE, count)
-    if outcome.sent < count:
-        raise LoadError(f"{count - outcome.sent} of {count} requests could not be sent")
+    times = _run(clients, messages, due, due[-1] / 1e9 + GRACE, count, refusals)
+    if times.outcome.sent < count:
+        raise LoadError(f"{count - times.outcome.sent} of {count} requests could not be sent")
     return times
 
 
 def saturated(
-    clients: zmtp.Clients, messages: Messages, seconds: float, window: int = WINDOW
+    clients: zmtp.Clients,
+    messages: Messages,
+    seconds: float,
+    window: int = WINDOW,
+    refusals: bool = False,
 ) -> Outcome:
     """Keep ``window`` requests of many clients in flight, to measure the capacity.
 
@@ -92,20 +105,25 @@ def saturated(
     one connection are batched. So this is less than the capacity for one client.
     """
     due = np.zeros(int(MAX_RATE * seconds), np.int64)
-    return _run(clients, messages, due, seconds, window)[0]
+    return _run(clients, messages, due, seconds, window, refusals).outcome
 
 
 def _run(
-    clients: zmtp.Clients, messages: Messages, due: Any, seconds: float, window: int
-) -> tuple[Outcome, Latencies]:
+    clients: zmtp.Clients,
+    messages: Messages,
+    due: Any,
+    seconds: float,
+    window: int,
+    refusals: bool,
+) -> Latencies:
     report, reply = new_report(), np.zeros(ROOM + KEPT, np.uint8)
     taken, late = np.zeros(len(due), np.int64), np.zeros(len(due), np.int64)
     limits = np.array([seconds * 1e9, (seconds + GRACE) * 1e9, window], np.int64)
     framed = zmtp.framed(messages)
     with _precise_wakeups():
         _scheduled(clients.connections, framed, due, limits, taken, late, reply, report)
-    outcome = check(report, reply, clients.endpoint)
-    return outcome, Latencies(taken[: outcome.sent], late[: outcome.sent])
+    outcome = check(report, reply, clients.endpoint, refusals)
+    return Latencies(taken[: outcome.sent], late[: outcome.sent], outcome)
 
 
 @contextmanager

@@ -1,0 +1,3 @@
+"""``streamlstm bench``."""
+
+from .command import bench as bench
