@@ -23,6 +23,7 @@ from .envelope import Envelope, bad_envelope, too_many_frames
 from .loop_table import LoopTable
 from .native import layout, loop
 from .queue_limits import QueueLimits
+from .queue_table import LoopSetup
 from .service import Service
 from .sessions import Session
 from .sockets import Sockets
@@ -92,8 +93,7 @@ class CompiledLoop:
         self._authenticated = authenticated
         self._throttle_log = ThrottleLog(service.lines)
         self._subscriptions = Subscriptions(sockets.xpub, service.counters)
-        self.table = LoopTable(
-            view,
+        setup = LoopSetup(
             sockets,
             wakeup.fileno(),
             service.counters,
@@ -103,8 +103,8 @@ class CompiledLoop:
             spin,
             authenticated,
             service.limits,
-            service.engine.model,
         )
+        self.table = LoopTable(view, setup, service.engine.model)
         self._fields = self.table.fields
         self._partitions = service.partitions
         if service.partitions is not None:

@@ -11,14 +11,10 @@ from .. import wire
 from ..engine.native_view import NativeView
 from ..lazy_arrays import lazy_zeros
 from ..network.model import Model
-from .access.limits import Limits
-from .counters import Counters
 from .extras import model_extras
 from .native import layout
 from .partitions import ARRIVING, MOVED, SUSPENDED, Partitions
-from .queue_limits import QueueLimits
-from .queue_table import QueueTable
-from .sockets import Sockets
+from .queue_table import LoopSetup, QueueTable
 
 # So many multiply-adds must fall to each thread for a block to be shared, some 100 us of them. An
 # engine by itself shares a tenth of that; here the other threads are ZeroMQ's and the clients', and
@@ -33,37 +29,13 @@ class LoopTable(QueueTable):
     ----------
     view : NativeView
         Addresses of the engine's streams.
-    sockets, ..., limits
-        As for :class:`QueueTable`.
+    setup : LoopSetup
     model : Model
         That of the engine.
     """
 
-    def __init__(
-        self,
-        view: NativeView,
-        sockets: Sockets,
-        wakeup: int,
-        counters: Counters,
-        max_message_bytes: int,
-        queue_limits: QueueLimits,
-        functions: dict[int, int],
-        spin: float,
-        authenticated: bool,
-        limits: Limits,
-        model: Model,
-    ) -> None:
-        super().__init__(
-            sockets,
-            wakeup,
-            counters,
-            max_message_bytes,
-            queue_limits,
-            functions,
-            spin,
-            authenticated,
-            limits,
-        )
+    def __init__(self, view: NativeView, setup: LoopSetup, model: Model) -> None:
+        super().__init__(setup)
         self._view = view
         self._of_model: list[Any] = []
         self._of_extras: list[Any] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import select
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import zmq
@@ -25,10 +25,10 @@ from .sockets import Sockets
 _BUSY = "the worker's queue is full and nothing was done; wait a little, send it again"
 
 
-class QueueTable:
-    """Allocates what sockets and a queue of messages need in compiled code, and keeps it alive.
+class LoopSetup(NamedTuple):
+    """What a compiled loop serves, and within which bounds.
 
-    Parameters
+    Attributes
     ----------
     sockets : Sockets
     wakeup : int
@@ -44,6 +44,25 @@ class QueueTable:
         Whether the sockets use CURVE: then each message's sender has a role.
     limits : Limits
         Of each client.
+    """
+
+    sockets: Sockets
+    wakeup: int
+    counters: Counters
+    max_message_bytes: int
+    queue_limits: QueueLimits
+    functions: dict[int, int]
+    spin: float
+    authenticated: bool
+    limits: Limits
+
+
+class QueueTable:
+    """Allocates what sockets and a queue of messages need in compiled code, and keeps it alive.
+
+    Parameters
+    ----------
+    setup : LoopSetup
 
     Attributes
     ----------
@@ -58,44 +77,34 @@ class QueueTable:
     Raises
     ------
     BadValueError
-        If the queue is too small for messages of ``max_message_bytes``.
+        If the queue is too small for messages of ``setup.max_message_bytes``.
     """
 
-    def __init__(
-        self,
-        sockets: Sockets,
-        wakeup: int,
-        counters: Counters,
-        max_message_bytes: int,
-        queue_limits: QueueLimits,
-        functions: dict[int, int],
-        spin: float,
-        authenticated: bool,
-        limits: Limits,
-    ) -> None:
+    def __init__(self, setup: LoopSetup) -> None:
+        sockets, limits = setup.sockets, setup.limits
         self._alive: list[Any] = [sockets]
         self._libzmq = libzmq()
         self.fields = fields = np.zeros(layout.LOOP, np.int64)
-        for place, address in functions.items():
+        for place, address in setup.functions.items():
             fields[place] = address
         for place, socket in zip((layout.ROUTER, layout.PULL, layout.XPUB), sockets, strict=True):
             fields[place] = socket.underlying
-        fields[layout.COUNTS] = self._keep(counters.cells)
+        fields[layout.COUNTS] = self._keep(setup.counters.cells)
         fields[layout.OPTION] = self._keep(np.array([0, 4], np.int64))
         fields[layout.TIMESPEC] = self._zeros(2)
-        fields[layout.POLL_ITEMS] = self._poll_files(sockets, wakeup)
-        fields[layout.SPIN] = round(spin * 1e9)
+        fields[layout.POLL_ITEMS] = self._poll_files(sockets, setup.wakeup)
+        fields[layout.SPIN] = round(setup.spin * 1e9)
         fields[layout.PACE] = 1_000
-        self._allocate_queue(max_message_bytes, queue_limits)
+        self._allocate_queue(setup.max_message_bytes, setup.queue_limits)
         fields[layout.LARGE_MESSAGE] = self._zeros(8)  # a zmq_msg_t: 64 bytes
         fields[layout.HELD] = self._zeros(layout.MAX_HELD * layout.HELD_REPLY)
-        if authenticated or limits:
+        if setup.authenticated or limits:
             # A zmq_msg_t: 64 bytes, and empty once libzmq has initialised it.
             fields[layout.MESSAGE_OBJECT] = message = self._zeros(8)
             self._libzmq.zmq_msg_init(ctypes.c_void_p(message))
-            name = b"User-Id\0" if authenticated else b"Peer-Address\0"
+            name = b"User-Id\0" if setup.authenticated else b"Peer-Address\0"
             fields[layout.USER_ID] = self._keep(np.frombuffer(name, np.uint8))
-            fields[layout.BY_ADDRESS] = not authenticated
+            fields[layout.BY_ADDRESS] = not setup.authenticated
             fields[layout.ACCOUNT_NAME] = self._zeros(layout.MAX_IDENTITY, np.uint8)
         self.accounts: IdIndex | None = None
         if limits:

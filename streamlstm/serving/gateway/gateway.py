@@ -27,6 +27,7 @@ from ..line_limit import LineLimit
 from ..native import gateway_layout as gl
 from ..native import gateway_loop, layout
 from ..queue_limits import QueueLimits
+from ..queue_table import LoopSetup
 from ..subscriptions import Subscriptions
 from ..wakeup import Wakeup
 from .client_sockets import ClientSockets, keys_of
@@ -133,9 +134,7 @@ class Gateway:
                 control.get_string(zmq.LAST_ENDPOINT).rstrip("\0"),
             )
             resources.callback(self._workers.close)
-            self.tables = GatewayTables(
-                self._xsub,
-                control,
+            setup = LoopSetup(
                 sockets,
                 self.wakeup.fileno(),
                 self.counters,
@@ -143,9 +142,10 @@ class Gateway:
                 QueueLimits(bytes=max(QueueLimits().bytes, 8 * max_message_bytes)),
                 functions,
                 spin,
-                curve is not None,
-                Limits(max_rate, None),
+                authenticated=curve is not None,
+                limits=Limits(max_rate, None),
             )
+            self.tables = GatewayTables(self._xsub, control, setup)
             resources.callback(self.tables.close)
             self._workers.tables = self.tables
             self._workers.leave = lambda number: self._leave(self.tables.gateway_address, number)

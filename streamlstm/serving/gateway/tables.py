@@ -10,12 +10,9 @@ import zmq
 from numpy.typing import NDArray
 
 from ... import wire
-from ..access.limits import Limits
-from ..counters import Counters
 from ..native import gateway_layout as gl
 from ..native import layout
-from ..queue_limits import QueueLimits
-from ..queue_table import QueueTable
+from ..queue_table import LoopSetup, QueueTable
 from ..sockets import Sockets
 
 IN_DOUBT = (
@@ -34,8 +31,7 @@ class GatewayTables(QueueTable):
         Subscribed to all workers.
     control : zmq.Socket
         Ends a wait when there is something to read.
-    sockets, ..., limits
-        As for :class:`..queue_table.QueueTable`.
+    setup : LoopSetup
 
     Attributes
     ----------
@@ -47,34 +43,13 @@ class GatewayTables(QueueTable):
     """
 
     def __init__(
-        self,
-        xsub: zmq.Socket[bytes],
-        control: zmq.Socket[bytes],
-        sockets: Sockets,
-        wakeup: int,
-        counters: Counters,
-        max_message_bytes: int,
-        queue_limits: QueueLimits,
-        functions: dict[int, int],
-        spin: float,
-        authenticated: bool,
-        limits: Limits,
+        self, xsub: zmq.Socket[bytes], control: zmq.Socket[bytes], setup: LoopSetup
     ) -> None:
-        super().__init__(
-            sockets,
-            wakeup,
-            counters,
-            max_message_bytes,
-            queue_limits,
-            functions,
-            spin,
-            authenticated,
-            limits,
-        )
+        super().__init__(setup)
         self.fields[layout.REPLY] = self._zeros(_SCRATCH, np.uint8)
         self.gateway = gateway = np.zeros(gl.GATEWAY, np.int64)
         gateway[gl.LOOP_AT] = self.address
-        self._files = self._list_files(xsub, control, sockets, wakeup)
+        self._files = self._list_files(xsub, control, setup.sockets, setup.wakeup)
         gateway[gl.FILES], gateway[gl.FILE_COUNT] = self._keep(self._files), gl.FIRST_WORKER
         gateway[gl.XSUB] = xsub.underlying
         self.workers: NDArray[np.int64] = np.zeros((gl.MAX_WORKERS, gl.WORKER), np.int64)
@@ -82,7 +57,7 @@ class GatewayTables(QueueTable):
         self.partitions: NDArray[np.int64] = np.zeros((wire.PARTITIONS, gl.PARTITION), np.int64)
         self.partitions[:, gl.OWNER] = -1
         gateway[gl.PARTITIONS] = self._keep(self.partitions)
-        gateway[gl.SIDES] = self._zeros(queue_limits.messages * gl.SIDE)
+        gateway[gl.SIDES] = self._zeros(setup.queue_limits.messages * gl.SIDE)
         gateway[gl.STIRRED] = self._zeros(wire.PARTITIONS + 1)
         gateway[gl.REPLY_MESSAGE] = message = self._zeros(8)  # a zmq_msg_t: 64 bytes
         self._libzmq.zmq_msg_init(ctypes.c_void_p(message))
