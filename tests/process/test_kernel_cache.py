@@ -32,6 +32,8 @@ FOLDERS = (
 FOUND = PREPARE + (
     "assert all(k.stats.cache_hits and not k.stats.cache_misses "
     f"for group in {GROUPS} for k in compile._kernels()[group])\n"
+    # Nor was anything imported that only compiling needs.
+    "import sys; assert 'numba.np.linalg' not in sys.modules\n"
 )
 FOUND_FOR_TRAINING = (
     "from streamlstm.learn import cells; cells.compile_kernels()\n"
