@@ -47,10 +47,16 @@ class Remove(NamedTuple):
     folder: str
 
 
+class Dismiss(NamedTuple):
+    """Let a machine end: it has handed over all that it had, or nobody can take it."""
+
+    machine: str
+
+
 class Say(NamedTuple):
     """Tell a person, in the log."""
 
     text: str
 
 
-Action: TypeAlias = Spawn | Wait | Stop | Tell | Publish | Remove | Say
+Action: TypeAlias = Spawn | Wait | Stop | Tell | Publish | Remove | Dismiss | Say

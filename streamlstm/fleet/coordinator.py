@@ -6,61 +6,60 @@ simulation does it in virtual time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial, wraps
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import wire
 from ..errors import BadValueError
-from .actions import Action, Say, Spawn, Stop, Tell, Wait
-from .balance import NARROW, WIDE, next_shift, weights
-from .inheritance import Inheritance
-from .members import Member, Stores
-from .moves import Moves
+from .actions import Action, Say, Spawn, Tell, Wait
+from .balance import weights
+from .members import Member
 from .ownership import Ownership
+from .placement import resize, spread_over
 from .record import Record
 from .restarts import STEADY_SECONDS, wait_before
+from .sharing import Sharing
+from .takeover import Takeover
 
-AT_ONCE = 32  # partitions of one move: few, so that each is away for a moment only
 _NONE: Mapping[Any, Any] = MappingProxyType({})
+_P = ParamSpec("_P")
+_Event = Callable[Concatenate["Coordinator", _P], list[Action]]
+
+
+def deferred(event: _Event[_P]) -> _Event[_P]:
+    """Let what follows from an event wait until a takeover is over."""
+
+    @wraps(event)
+    def happened(self: Coordinator, /, *args: _P.args, **kwargs: _P.kwargs) -> list[Action]:
+        if self.takeover is None:
+            return event(self, *args, **kwargs)
+        self.queued.append(partial(event, self, *args, **kwargs))
+        return []
+
+    return happened
 
 
 @dataclass
-class Coordinator:
-    """The state of a fleet.
+class Coordinator(Sharing):
+    """The state of a fleet, and what follows from what happens to it.
 
     Attributes
     ----------
-    stores : Stores
-    owned : Ownership
-    members : dict of str to Member
-    moves : Moves
-        Those under way.
-    weight : float64[PARTITIONS]
-        Of each partition (balance.py).
-    held : bool
-        No move begins.
+    takeover : Takeover or None
+        While it is found out how far workers are that were somebody else's until now. What happens
+        meanwhile follows when that is known.
+    queued : list of callable
+        What has happened meanwhile.
     """
 
-    stores: Stores = Stores.OWN
-    owned: Ownership = field(default_factory=Ownership)
-    members: dict[str, Member] = field(default_factory=dict)
-    weight: NDArray[np.float64] = field(default_factory=lambda: weights(np.zeros(wire.PARTITIONS)))
-    moves: Moves = field(init=False)
-    held: bool = False
-    _heirs: Inheritance = field(init=False)
-    _levels: bool = True  # partitions move until workers have nearly as much each
-
-    def __post_init__(self) -> None:
-        self._begin()
-
-    def _begin(self) -> None:
-        self.moves = Moves(self.owned)
-        self._heirs = Inheritance(self.stores, self.owned, self.moves)
+    takeover: Takeover | None = None
+    queued: list[Callable[[], list[Action]]] = field(default_factory=list)
 
     def resume(self, record: Record, arrived: Mapping[str, Mapping[int, int]] = _NONE) -> None:
         """Go on from a record that was stored: its owners come back, with what they have.
@@ -71,8 +70,7 @@ class Coordinator:
         arrived : mapping of str to mapping of int to int
             Of each worker, as for :meth:`.ownership.Ownership.are_at`.
         """
-        self.owned = Ownership(record)
-        self._begin()
+        self.begin(Ownership(record))
         self.moves.resume(arrived)
         for worker in record.table.workers:
             self.members[worker.name] = Member(worker.name)
@@ -85,15 +83,17 @@ class Coordinator:
     @property
     def is_ready(self) -> bool:
         """True when every partition has an owner that serves."""
-        return not self.owned.of_nobody() and all(
-            member.where is not None for member in self.members.values()
+        return (
+            self.takeover is None
+            and not self.owned.of_nobody()
+            and all(member.where is not None for member in self.members.values())
         )
 
     @property
     def is_settled(self) -> bool:
         """True when nothing has to move, be copied, start or leave."""
         leaving = any(member.leaves for member in self.members.values())
-        under_way = leaving or self.moves or self.owned.sources or self._levels
+        under_way = leaving or self.moves or self.owned.sources or self.levels
         return self.is_ready and not under_way
 
     def live(self) -> list[str]:
@@ -111,40 +111,116 @@ class Coordinator:
             "workers": [each.status(counts[each.name]) for each in self.members.values()],
         }
 
+    # --- workers that were somebody else's ---
+
+    def take_over(self, record: Record, alive: Collection[str]) -> list[Action]:
+        """Go on from the record of a fleet whose workers go on, but for those that have ended.
+
+        Parameters
+        ----------
+        record : Record
+        alive : collection of str
+            Workers that may commit.
+        """
+        self.begin(Ownership(record))
+        self.moves.numbers = record.table.version << 20  # above those of whoever led before
+        self.takeover = Takeover(set(alive).intersection(w.name for w in record.table.workers))
+        for worker in record.table.workers:
+            lives = worker.name in self.takeover.waiting
+            where = worker if lives else None
+            self.members[worker.name] = Member(worker.name, where, new=False)
+        return [self.owned.publish()]
+
+    def found(self, name: str, pid: int) -> list[Action]:
+        """Note that a worker of :meth:`take_over` is there; ask it how far its moves are."""
+        self.members[name].pid, self.members[name].starts = pid, True
+        return [Tell(name, "table", (self.table.to_value(),)), Tell(name, "report", ())]
+
+    def reported(self, name: str, departing: Any, arriving: Any) -> None:
+        """Note how far the moves of a worker are."""
+        if self.takeover is not None and name in self.takeover.waiting:
+            self.takeover.reported(name, departing, arriving)
+
+    def finish_takeover(self, arrived: Mapping[int, int]) -> list[Action]:
+        """Go on, when nobody is waited for any more.
+
+        Parameters
+        ----------
+        arrived : mapping of int to int
+            As for :meth:`.ownership.Ownership.are_at`, of all workers.
+        """
+        if self.takeover is None or self.takeover.waiting:
+            return []
+        tells = self.takeover.finish(self.owned, self.moves, arrived)
+        self.takeover = None
+        coming = set(self.moves.partitions)
+        for name in self.serving():  # whoever led before may not have come to tell it
+            mine = [each for each in self.owned.of(name) if each not in coming]
+            tells.append(Tell(name, "own", (mine,)))
+        actions: list[Action] = [self.owned.publish(), *tells]
+        for member in list(self.members.values()):
+            if member.where is None:
+                actions += self._gone(member, arrived)
+        queued, self.queued = self.queued, []
+        for event in queued:
+            actions += event()
+        return actions + self.advance()
+
     # --- what a person asks for ---
 
-    def scale(self, workers: int) -> list[Action]:
-        """Have so many workers: start some, or let the last ones leave."""
-        if workers < 1:
+    def scale(self, workers: int, machine: str | None = None) -> list[Action]:
+        """Have so many workers, on all machines or on one: start some, or let the last ones leave.
+
+        Raises
+        ------
+        BadValueError
+            If the machine is not there, or nobody would be left.
+        """
+        self._check_known("scale")
+        staying = {name for name, leaves in self.machines.items() if not leaves}
+        having = dict.fromkeys(staying, 0)
+        for member in self.members.values():
+            if member.machine in having and not member.leaves:
+                having[member.machine] += 1
+        if machine is not None and machine not in having:
+            known = ", ".join(sorted(having))
+            raise BadValueError(f"machine: expected one of {known}, got {machine!r}")
+        wanted = having | {machine: workers} if machine is not None else None
+        if workers < 0 or sum(wanted.values() if wanted else [workers]) < 1:
             raise BadValueError(f"workers: expected 1 or more, got {workers}")
-        staying = [member for member in self.members.values() if not member.leaves]
-        actions: list[Action] = []
-        self._levels = True
-        for member in staying[workers:]:
-            member.leaves = True
-        for member in list(self.members.values()):
-            if member.leaves and len(staying) < workers:
-                member.leaves = False
-                staying.append(member)
-        self._list_workers()
-        for _ in range(workers - len(staying)):
-            name = self._new_name()
-            self.members[name] = Member(name)
-        for name, member in self.members.items():
-            if member.where is None and not (member.starts or member.waits):
-                actions.append(self._spawn(name))
-        return actions + self._advance()
+        for each, count in (wanted or spread_over(workers, having)).items():
+            resize(self.members, each, count)
+        return self._resized()
+
+    def _resized(self) -> list[Action]:
+        self.levels = True
+        self.list_workers()
+        actions = [
+            self._spawn(name)
+            for name, member in self.members.items()
+            if member.where is None
+            and not (member.starts or member.waits)
+            and not self.is_away(member)
+        ]
+        return actions + self.advance()
 
     def drain(self, name: str) -> list[Action]:
-        """Let a worker leave: its partitions go to the others, then it ends."""
-        member = self._member(name)
-        if all(other.leaves for other in self.members.values() if other is not member):
+        """Let a worker leave, or a machine: its partitions go to the others, then it ends."""
+        self._check_known("drain")
+        machine = name if name and name in self.machines else None
+        leaving = [each for each in self.members.values() if each.machine == machine]
+        if machine is None:
+            leaving = [self._member(name)]
+        if all(other.leaves for other in self.members.values() if other not in leaving):
             raise BadValueError(f"{name}: it is the last worker; stop the fleet, or add one first")
-        member.leaves = True
-        return self._advance()
+        if machine is not None:
+            return self.leaves(machine)
+        leaving[0].leaves = True
+        return self.advance()
 
     def move(self, partition: int, name: str) -> list[Action]:
         """Move one partition to a worker."""
+        self._check_known(f"partition {partition}")
         if self.held:
             raise BadValueError(f"partition {partition}: the model is being changed; ask again")
         member = self._member(name)
@@ -169,19 +245,82 @@ class Coordinator:
         self.weight = weights(loads)
         return self._advance()
 
+    @deferred
+    def _advance(self) -> list[Action]:
+        return self.advance()
+
+    def _check_known(self, what: str) -> None:
+        if self.takeover is not None:
+            raise BadValueError(f"{what}: another machine has begun to lead the fleet; ask again")
+
+    # --- what happens to machines ---
+
+    @deferred
+    def joined(
+        self, machine: str, workers: int, running: Mapping[str, int] = _NONE
+    ) -> list[Action]:
+        """Note that a machine is there.
+
+        Parameters
+        ----------
+        machine : str
+        workers : int
+            That it is to have.
+        running : mapping of str to int
+            Process ids of its workers that run.
+        """
+        self.machines[machine] = False
+        for name, pid in running.items():
+            member = self.members.setdefault(name, Member(name))
+            member.starts, member.pid = True, pid
+        resize(self.members, machine, workers)
+        return self._resized()
+
+    @deferred
+    def leaves(self, machine: str) -> list[Action]:
+        """Let a machine hand over all that it has, and end."""
+        self.machines[machine] = True
+        for member in self.members.values():
+            member.leaves |= member.machine == machine
+        return self.advance()
+
+    def left(self, machine: str, arrived: Mapping[int, int] = _NONE) -> list[Action]:
+        """Note that a machine is not there any more; its workers may commit nothing.
+
+        Parameters
+        ----------
+        machine : str
+        arrived : mapping of int to int
+            What its workers noted, as for :meth:`.ownership.Ownership.are_at`.
+        """
+        for member in self.members.values():
+            if member.machine == machine:
+                self._cannot_report(member.name)
+        return self._left(machine, arrived)
+
+    @deferred
+    def _left(self, machine: str, arrived: Mapping[int, int]) -> list[Action]:
+        self.machines.pop(machine, None)
+        actions: list[Action] = []
+        for member in [each for each in self.members.values() if each.machine == machine]:
+            member.pid, member.starts, member.ends, member.waits = 0, False, False, False
+            actions += self._gone(member, arrived)
+        return actions + self.advance()
+
     # --- what happens to workers ---
 
+    @deferred
     def serves(self, where: wire.FleetWorker, pid: int) -> list[Action]:
         """Note that a worker serves."""
         name, member = where.name, self._member(where.name)
         member.where, member.pid, member.new, member.at_home = where, pid, False, True
-        self._levels = True
-        self._list_workers()
+        self.levels = True
+        self.list_workers()
         mine = self.owned.of(name)  # if it has come back, with what its store has
-        own = self._heirs.adopt(name, mine)
+        own = self.heirs.adopt(name, mine)
         more = any(member.new for member in self.members.values())
         published = [] if more and not mine else [self.owned.publish()]  # once for all that start
-        return [*published, *self.moves.to_purge(name), *own, *self._advance()]
+        return [*published, *self.moves.to_purge(name), *own, *self.advance()]
 
     def died(
         self, name: str, lived: float = 0.0, arrived: Mapping[int, int] = _NONE
@@ -196,10 +335,17 @@ class Coordinator:
         arrived : mapping of int to int
             What it noted, as for :meth:`.ownership.Ownership.are_at`.
         """
-        member = self.members[name]
+        self._cannot_report(name)
+        return self._died(name, lived, arrived)
+
+    @deferred
+    def _died(self, name: str, lived: float, arrived: Mapping[int, int]) -> list[Action]:
+        member = self.members.get(name)
+        if member is None:
+            return []
         member.pid, member.starts, member.ends = 0, False, False
         found = [*self._gone(member, arrived), *self._again(member, lived)]
-        return found + self._advance()
+        return found + self.advance()
 
     def lost(self, name: str, arrived: Mapping[int, int] = _NONE) -> list[Action]:
         """Note that a worker may commit nothing any more, though its process may still be there.
@@ -209,24 +355,34 @@ class Coordinator:
         name, arrived
             As for :meth:`died`, which comes when the process ends.
         """
+        self._cannot_report(name)
+        return self._lost(name, arrived)
+
+    def _cannot_report(self, name: str) -> None:
+        if self.takeover is not None:
+            self.takeover.waiting.discard(name)
+
+    @deferred
+    def _lost(self, name: str, arrived: Mapping[int, int]) -> list[Action]:
         member = self.members.get(name)
         if member is None or member.where is None:
             return []
-        return self._gone(member, arrived) + self._advance()
+        return self._gone(member, arrived) + self.advance()
 
     def _gone(self, member: Member, arrived: Mapping[int, int]) -> list[Action]:
         """Give what a worker had to those that serve."""
         name, member.where, member.new = member.name, None, False
-        serving = self._serving()
+        serving = self.serving()
         retires = bool(serving) or (member.leaves and not self.owned.of(name))
         tells, inherited = self.moves.died(name, arrived, retires)
-        self._heirs.died(name)
+        self.heirs.died(name)
         if retires:
-            tells += self._heirs.inherit(name, inherited)
-            tells += self._heirs.retire(member, serving)
-        self._list_workers()
+            tells += self.heirs.inherit(name, inherited)
+            tells += self.heirs.retire(member, serving)
+        self.list_workers()
         return [self.owned.publish(), *tells]
 
+    @deferred
     def waited(self, name: str) -> list[Action]:
         """Note that the time of a :class:`Wait` is over."""
         member = self.members.get(name)
@@ -235,22 +391,25 @@ class Coordinator:
         member.waits = False
         return [self._spawn(name)]
 
+    @deferred
     def said(self, message: wire.Control) -> list[Action]:
         """Go on with what a worker speaks of."""
         if message.name == "copied":
-            return [*self._heirs.copied(*message.fields), *self._advance()]
+            return [*self.heirs.copied(*message.fields), *self.advance()]
         actions = self.moves.said(message)
-        return [self.owned.publish(), *self._advance()] if actions is None else actions
+        return [self.owned.publish(), *self.advance()] if actions is None else actions
 
     # --- a worker that has died ---
 
     def _again(self, member: Member, lived: float) -> list[Action]:
         """Start a worker again, now or later; not one that leaves and has nothing left."""
-        name = member.name
-        if member.leaves and not self.owned.of(name):
+        name, away = member.name, self.is_away(member)
+        if (member.leaves or away) and not self.owned.of(name):
             del self.members[name]
-            self._list_workers()
+            self.list_workers()
             return [self.owned.publish()]
+        if away:
+            return []
         member.restarts += 1
         member.quick = 1 if lived >= STEADY_SECONDS else member.quick + 1
         wait = wait_before(member.quick)
@@ -267,89 +426,8 @@ class Coordinator:
         self.members[name].starts = True
         return Spawn(name, self.owned.record.folder(name))
 
-    # --- sharing ---
-
-    def _advance(self) -> list[Action]:
-        """Do what can be done now: orphans, first owners, the next move, workers that may end."""
-        if not self._serving():
-            return []
-        actions = self._find_heirs()
-        if any(member.new for member in self.members.values()):
-            return actions  # soon there are more to share with
-        actions += self._first_owners()
-        if not self.moves and not self.held:
-            actions += self._next_move()
-        for member in list(self.members.values()):
-            if not member.leaves or self.owned.of(member.name) or self.moves.involve(member.name):
-                continue
-            if member.where is not None and not member.ends:
-                member.ends = True
-                self._list_workers()
-                actions += [self.owned.publish(), Stop(member.name)]
-            elif member.waits:
-                del self.members[member.name]
-        return actions
-
-    def _find_heirs(self) -> list[Action]:
-        """Give away partitions of workers that do not serve."""
-        tells: list[Action] = []
-        before, serving = self.table, self._serving()
-        for member in self.members.values():
-            comes_back = member.at_home and not member.waits
-            if member.where is not None or comes_back or not (mine := self.owned.of(member.name)):
-                continue
-            if not member.at_home:
-                tells += self._heirs.share(mine, serving)
-            else:
-                tells += self._heirs.retire(member, serving)
-        return [self.owned.publish(), *tells] if self.table is not before else []
-
-    def _first_owners(self) -> list[Action]:
-        """Give partitions that nobody has to those that serve and stay."""
-        free = self.owned.of_nobody()
-        if not free:
-            return []
-        names = self._serving()
-        actions: list[Action] = []
-        for name, mine in zip(names, np.array_split(free, len(names)), strict=True):
-            self.owned.give(mine.tolist(), name)
-            actions.append(Tell(name, "own", (mine.tolist(),)))
-        return [self.owned.publish(), *actions]
-
-    def _next_move(self) -> list[Action]:
-        """Begin to move the next partitions, none of which is still copied to its owner."""
-        serving = [member for member in self.members.values() if member.where is not None]
-        leaving = {member.name for member in serving if member.leaves}
-        owned = self.owned.of_each(member.name for member in serving)
-        tolerance = NARROW if self._levels else WIDE
-        found = next_shift(owned, leaving, self.weight, tolerance, AT_ONCE)
-        self._levels = found is not None
-        if found is None:
-            return []
-        able = [each for each in found.partitions if each not in self.owned.sources]
-        return self.moves.begin(able, found.before, found.after) if able else []
-
-    def _serving(self) -> list[str]:
-        """Return who serves: those that stay, or else those that leave."""
-        serving = [member for member in self.members.values() if member.where is not None]
-        staying = [member for member in serving if not member.leaves]
-        return [member.name for member in staying or serving]
-
-    def _list_workers(self) -> None:
-        """Note where workers are, but for those that leave and were asked to end.
-
-        A worker that ends when it was asked to has answered all that it has applied. So clients
-        whose connection to it ends know that it applied nothing more, if nobody lists it any more.
-        """
-        there = {each.name: each.where for each in self.members.values() if each.where is not None}
-        ending = {each.name for each in self.members.values() if each.leaves and each.ends}
-        self.owned.list_workers(there, self.members, ending)
-
     def _member(self, name: str) -> Member:
         if name not in self.members:
             known = ", ".join(self.members)
             raise BadValueError(f"worker: expected one of {known}, got {name!r}")
         return self.members[name]
-
-    def _new_name(self) -> str:
-        return next(n for n in map("w{}".format, range(2**20)) if n not in self.members)

@@ -51,11 +51,17 @@ class Member:
     ends: bool = False
     quick: int = 0
 
+    @property
+    def machine(self) -> str:
+        """Where it runs."""
+        return machine_of(self.name)
+
     def status(self, partitions: int) -> dict[str, Any]:
         """Return what there is to know of it, for people; it has so many partitions."""
         where = self.where
         return {
             "name": self.name,
+            "machine": self.machine,
             "pid": self.pid,
             "router": None if where is None else where.router,
             "pull": None if where is None else where.pull,
@@ -64,3 +70,8 @@ class Member:
             "restarts": self.restarts,
             "leaves": self.leaves,
         }
+
+
+def machine_of(worker: str) -> str:
+    """Return the machine of a worker, by its name; empty where a fleet has one machine only."""
+    return worker.rpartition(".")[0]

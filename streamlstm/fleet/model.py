@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from .. import __version__
 from ..errors import BadValueError, ModelError, ModelFileError
 from ..serving.fleet_reload import DONE
 from .actions import Action
+from .launcher import model_name
 from .reload import WAITS, Reload
 
 
@@ -24,31 +24,44 @@ class FleetModel:
     ----------
     file : Path or None
         The model's file; None for a detector, which never changes.
-    folder : Path
-        Where copies of it are kept.
+    keep : callable
+        Lets all machines have a copy, with its number.
+    number : int, optional
+        Of the copy that they have already.
+    fingerprint : str
+        Of the model, if it is known.
 
     Attributes
     ----------
-    copy : Path or None
-        What workers that start now have to load.
+    fingerprint : str
+        Of the model; empty until a worker has said it.
+    number : int or None
+        Of the copy that workers have to load that start now.
     reload : Reload or None
         The last change.
     """
 
-    def __init__(self, file: Path | None, folder: Path) -> None:
+    def __init__(
+        self,
+        file: Path | None,
+        keep: Callable[[int, bytes], object],
+        number: int | None = None,
+        fingerprint: str = "",
+    ) -> None:
         self._file = None if file is None else file.absolute()
-        self._folder, self._fingerprint = folder, ""
-        self.copy: Path | None = None if file is None else self._copy(0)
+        self._keep, self.fingerprint = keep, fingerprint
+        self.number = number
         self.reload: Reload | None = None
+        if file is not None and number is None:
+            self.number = 0
+            self._copy(0, None)
 
-    def _copy(self, number: int) -> Path:
+    def _copy(self, number: int, content: bytes | None) -> None:
         assert self._file is not None
-        copy = self._folder / f"model-{number}.safetensors"
         try:
-            shutil.copyfile(self._file, copy)
+            self._keep(number, self._file.read_bytes() if content is None else content)
         except OSError as error:
             raise ModelFileError(f"{self._file}: cannot be read: {error.strerror}") from None
-        return copy
 
     def refusal(self, worker: str, fingerprint: str, version: str) -> str | None:
         """Return why a worker that has started is refused; None if it may serve."""
@@ -57,13 +70,13 @@ class FleetModel:
                 f"this is streamlstm {version}, the fleet's is {__version__}, and versions are not "
                 "mixed; install the fleet's version here, or start the whole fleet with the other"
             )
-        if not self._fingerprint or self.is_changing:
-            self._fingerprint = fingerprint
-        if fingerprint == self._fingerprint:
+        if not self.fingerprint or self.is_changing:
+            self.fingerprint = fingerprint
+        if fingerprint == self.fingerprint:
             return None
         return (
             f"{worker} has another model ({fingerprint[:8]}) than the fleet "
-            f"({self._fingerprint[:8]}); give it the fleet's model file, or change the model of "
+            f"({self.fingerprint[:8]}); give it the fleet's model file, or change the model of "
             "all workers with streamlstm fleet reload"
         )
 
@@ -74,8 +87,15 @@ class FleetModel:
         """True while a change is under way: no partition moves then."""
         return self.reload is not None and self.reload.is_under_way
 
-    def ask(self, anew: bool, at_once: bool) -> None:
+    def ask(self, anew: bool, at_once: bool, content: bytes | None = None) -> None:
         """Begin a change, or join one that is being prepared.
+
+        Parameters
+        ----------
+        anew, at_once
+            As in :class:`.reload.Reload`.
+        content : bytes, optional
+            Of the file; else it is read.
 
         Raises
         ------
@@ -93,8 +113,9 @@ class FleetModel:
             if before.anew == anew and not before.has_begun:
                 return
             raise BadValueError("reload: another one is under way; ask again when it is done")
-        number = 1 if before is None else before.number + 1
-        self.reload = Reload(number, str(self._copy(number)), anew, at_once)
+        number = max(self.number or 0, 0 if before is None else before.number) + 1
+        self._copy(number, content)
+        self.reload = Reload(number, model_name(number), anew, at_once)
 
     def begin(self, workers: Sequence[str]) -> list[Action]:
         """Begin with the change that was asked for, if it waits for that."""
@@ -107,7 +128,7 @@ class FleetModel:
         if self.reload is None or number != self.reload.number:
             return []
         if how_far == DONE:
-            self._fingerprint = value["model"]
+            self.fingerprint = value["model"]
         return self._after(self.reload, self.reload.said_by(worker, how_far, value))
 
     def died(self, worker: str) -> list[Action]:
@@ -118,10 +139,6 @@ class FleetModel:
 
     def _after(self, reload: Reload, actions: list[Action]) -> list[Action]:
         """Let workers that start from now on have the model that counts."""
-        if reload.has_begun and self.copy != Path(reload.file):
-            assert self.copy is not None
-            self.copy.unlink(missing_ok=True)
-            self.copy = Path(reload.file)
-        elif not reload.is_under_way and not reload.has_begun:
-            Path(reload.file).unlink(missing_ok=True)
+        if reload.has_begun:
+            self.number = reload.number
         return actions

@@ -44,11 +44,13 @@ class Moves:
     ----------
     owned : Ownership
         Changed by them.
+    numbers : int
+        The last that was given.
     """
 
     owned: Ownership
     _moves: dict[int, Move] = field(default_factory=dict)
-    _numbers: int = 0
+    numbers: int = 0
 
     def __len__(self) -> int:
         return len(self._moves)
@@ -71,14 +73,19 @@ class Moves:
 
     def begin(self, partitions: list[int], before: str, after: str) -> list[Action]:
         """Begin to move partitions."""
-        move = self._new(partitions, before, after, Phase.PREPARED)
+        move = self.new(partitions, before, after, Phase.PREPARED)
         return [Tell(before, "look", (move.number, partitions))]
 
-    def _new(self, partitions: list[int], before: str, after: str, phase: Phase) -> Move:
-        self._numbers += 1
-        move = Move(self._numbers, partitions, before, after, phase)
-        self._moves[move.number] = move
+    def new(self, partitions: list[int], before: str, after: str, phase: Phase) -> Move:
+        """Note a move that is so far."""
+        move = Move(self.numbers + 1, partitions, before, after, phase)
+        self.put(move)
         return move
+
+    def put(self, move: Move) -> None:
+        """Note a move that somebody else has begun."""
+        self.numbers = max(self.numbers, move.number)
+        self._moves[move.number] = move
 
     def said(self, message: wire.Control) -> list[Action] | None:
         """Go on with the move that a worker speaks of; None if that was its end."""
@@ -178,7 +185,7 @@ class Moves:
         """Decide who has what was moving when all workers ended: the other one has to delete it."""
         owned = self.owned
         for partition, before in list(owned.moving.items()):
-            after = _name(owned.table, partition)
+            after = owner_name(owned.table, partition)
             if owned.are_at([partition], arrived.get(after, {})):
                 owned.arrive([partition], before)
             else:
@@ -188,10 +195,10 @@ class Moves:
         owned.forget([each for each, name in owned.leftovers.items() if name not in members])
         of_pairs: dict[tuple[str, str], list[int]] = {}
         for partition, name in owned.leftovers.items():
-            pair = name, _name(owned.table, partition)
+            pair = name, owner_name(owned.table, partition)
             of_pairs.setdefault(pair, []).append(partition)
         for (before, after), partitions in of_pairs.items():
-            self._new(partitions, before, after, Phase.KEPT)
+            self.new(partitions, before, after, Phase.KEPT)
 
     def to_purge(self, name: str) -> list[Action]:
         """Tell a worker that has come back to delete what it has of others' partitions."""
@@ -202,7 +209,8 @@ class Moves:
         ]
 
 
-def _name(table: wire.FleetTable, partition: int) -> str:
+def owner_name(table: wire.FleetTable, partition: int) -> str:
+    """Return the name of the owner of a partition that has one."""
     owner = table.owner(partition)
     assert owner is not None
     return owner.name

@@ -45,7 +45,7 @@ class WorkerSockets:
             return {name: f"{self._router}-{worker}-{name}" for name in NAMES}
         if self._port == "*":
             return dict.fromkeys(NAMES, self._router)
-        first = int(self._port) + 3 * int(worker.removeprefix("w"))
+        first = int(self._port) + 3 * int(worker.rpartition("w")[2])
         if first + 2 > LAST_PORT:
             raise EndpointError(
                 f"--router {self._router}: no ports are left for {worker}, which would need "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -12,7 +12,7 @@ from .former_store import is_former_store, move_former_store, record_of_former_s
 from .members import Stores
 from .record import Record
 from .table_file import TableFile
-from .table_redis import TableRedis
+from .table_redis import TableRedis, open_table
 
 _NOTHING: Mapping[int, int] = MappingProxyType({})
 
@@ -41,6 +41,18 @@ class Storage:
             If it is damaged, or what it needs is not there.
         """
         return Record.new()
+
+    def resume(self) -> tuple[Record, Mapping[str, Mapping[int, int]]]:
+        """Return the record, and what each worker has noted of partitions that came to it.
+
+        Raises
+        ------
+        StoreError
+            As :meth:`read`.
+        """
+        record = self.read()
+        names = [worker.name for worker in record.table.workers]
+        return record, {name: self.arrived(record.folder(name)) for name in names}
 
     def write(self, record: Record) -> None:
         """Replace the record, of which nobody else may have written another.
@@ -78,6 +90,16 @@ class Storage:
         StoreError
             If that cannot be noted now.
         """
+
+    def alive(self) -> list[str]:
+        """Return the workers that may commit, where others than this supervisor have begun them.
+
+        Raises
+        ------
+        StoreError
+            If that cannot be read now.
+        """
+        return []
 
     def lost(self) -> list[str]:
         """Return workers that may commit nothing any more, though their processes may live.
@@ -167,22 +189,17 @@ class SharedStorage(Storage):
 
     Parameters
     ----------
-    url : str
-    take_over : bool
-        Whether to take it from its owner.
-
-    Raises
-    ------
-    StoreError
-        If it cannot be reached, or another fleet or worker owns it.
+    table : TableRedis
+        Closed with this.
+    place : sequence of str
+        The options that name the store, unless every worker has them anyway.
     """
 
     stores = Stores.SHARED
 
-    def __init__(self, url: str, take_over: bool = False) -> None:
+    def __init__(self, table: TableRedis, place: Sequence[str] = ()) -> None:
         super().__init__()
-        self._url = url
-        self._table = TableRedis(url, take_over)
+        self._table, self._place = table, list(place)
         self._table.on_change = lambda: self.on_change()
 
     def read(self) -> Record:
@@ -195,7 +212,7 @@ class SharedStorage(Storage):
 
     def options(self, _folder: str) -> list[str]:
         """Return the options of the store."""
-        return ["--store", self._url, "--fleet-epoch", str(self._table.epoch)]
+        return [*self._place, "--fleet-epoch", str(self._table.epoch)]
 
     def arrived(self, _folder: str) -> Mapping[int, int]:
         """Return what is noted there."""
@@ -204,6 +221,10 @@ class SharedStorage(Storage):
     def ended(self, worker: str) -> None:
         """End the membership of a worker at once."""
         self._table.ended(worker)
+
+    def alive(self) -> list[str]:
+        """Return the workers that may commit."""
+        return self._table.alive()
 
     def lost(self) -> list[str]:
         """Return the workers whose leases have ended since the last call."""
@@ -234,7 +255,7 @@ def open_storage(where: str, take_over: bool = False) -> Storage:
     if kind == "lmdb" and path:
         return FolderStorage(Path(path))
     if kind in ("redis", "rediss", "unix"):
-        return SharedStorage(where, take_over)
+        return SharedStorage(open_table(where, take_over), ["--store", where])
     if where == "memory":
         return Storage()
     raise StoreError(f"--store: expected lmdb:FOLDER, redis://HOST:PORT or memory, got {where!r}.")

@@ -28,30 +28,23 @@ class TableRedis:
 
     Parameters
     ----------
-    url : str
-        As for ``--store``.
-    take_over : bool
-        Whether to take the store from its owner.
+    fleet : RedisFleet
+        That owns the store; closed with this.
+    grace : bool
+        Whether workers may have been unable to renew their leases.
 
     Attributes
     ----------
-    url : str
     epoch : int
         The fleet's: higher than that of whoever had the store before.
     on_change : callable
         Called from a thread when :meth:`lost` or :meth:`fenced` has something new.
     fenced : FencedError or None
         Set when somebody else has taken the store: this fleet has to end.
-
-    Raises
-    ------
-    StoreError
-        If it cannot be reached, another fleet or worker uses it, or the table is damaged.
     """
 
-    def __init__(self, url: str, take_over: bool = False) -> None:
-        self.url = url
-        self._fleet = RedisFleet(url, _stored(Record.new()), take_over)
+    def __init__(self, fleet: RedisFleet, grace: bool = False) -> None:
+        self._fleet = fleet
         self.epoch = self._fleet.epoch
         self.on_change: Callable[[], object] = lambda: None
         self.fenced: FencedError | None = None
@@ -59,6 +52,8 @@ class TableRedis:
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._looked, self._grace_until = time.monotonic(), 0.0
+        if grace:
+            self._let_renew()
         self._thread = threading.Thread(target=self._watch, name="leases", daemon=True)
         self._thread.start()
 
@@ -82,7 +77,7 @@ class TableRedis:
         StoreError
             If it cannot be written now; to be tried again.
         """
-        self._fleet.write_table(_stored(record))
+        self._fleet.write_table(stored(record))
 
     def arrived(self) -> dict[int, int]:
         """Return the epochs in which partitions have come to their owners, as these noted."""
@@ -94,6 +89,10 @@ class TableRedis:
             for member in self._fleet.members():
                 if member.name == worker:
                     self._fleet.expel(worker, member.token, ended=True)
+
+    def alive(self) -> list[str]:
+        """Return the workers whose leases run."""
+        return [member.name for member in self._fleet.members() if member.lives]
 
     def lost(self) -> list[str]:
         """Return the workers whose leases have ended since the last call: they commit nothing."""
@@ -160,6 +159,27 @@ class TableRedis:
         self._fleet.close()
 
 
-def _stored(record: Record) -> StoredTable:
+def open_table(url: str, take_over: bool = False) -> TableRedis:
+    """Return the table in a store, which belongs to this fleet from now on.
+
+    Parameters
+    ----------
+    url : str
+        As for ``--store``.
+    take_over : bool
+        Whether to take the store from its owner.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be reached, or another fleet or worker uses it.
+    """
+    fleet = RedisFleet(url, stored(Record.new()))
+    fleet.take(take_over)
+    return TableRedis(fleet)
+
+
+def stored(record: Record) -> StoredTable:
+    """Return a record as the store has it."""
     encoded, table = wire.encode_control("table", record.to_value()), record.table
     return StoredTable(table.version, encoded, table.epochs.astype("<u4").tobytes())

@@ -87,8 +87,15 @@ class Arrivals:
         elif keys:
             self._streams.put([stream_from_key(key) for key in keys], records)
 
-    def end(self, move: int) -> None:
-        """Serve partitions, of which all has come."""
+    def report(self) -> list[tuple[int, list[int], bool]]:
+        """Return each move, its partitions, and whether all has come, for fleet/takeover.py."""
+        coming = [(move, partitions, False) for move, partitions in self._coming.items()]
+        return coming + [(each.move, list(each.epochs), True) for each in self._unkept]
+
+    def end(self, move: int) -> bool:
+        """Serve partitions, of which all has come; tell whether they were expected."""
+        if move not in self._coming:
+            return False
         partitions, epochs = self._coming.pop(move), self._partitions.table.epochs
         self._partitions.set(partitions, layout.HERE)
         ticket = 0 if self._checkpointer is None else self._checkpointer.ticket()
@@ -96,6 +103,7 @@ class Arrivals:
         if self._checkpointer is not None and self._checkpointer.shared is not None:
             self._checkpointer.shared.arrive(partitions, ticket)
         self._hold()
+        return True
 
     def cancel(self, move: int) -> None:
         """Expect partitions no more."""

@@ -68,6 +68,12 @@ class Departure:
         self.sent = 0
         self.forgotten: list[bytes] = []
 
+    def report(self) -> tuple[list[int], str]:
+        """Return its partitions, and how far it is, for fleet/takeover.py."""
+        if self.purges or self.stage is Stage.DELETING:
+            return self.partitions, "deletes"
+        return self.partitions, "looks" if self.stage in (Stage.LOOKING, Stage.READY) else "sends"
+
     def release(self) -> None:
         """Send from now on: nothing steps its streams any more."""
         self.stage = Stage.SENDING

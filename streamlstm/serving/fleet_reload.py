@@ -29,10 +29,14 @@ class FleetReload:
     tell : callable
         Sends the supervisor the number of a reload, how far it is (PREPARED, REFUSED or DONE), and
         a sentence, or what a reply to RELOAD says; or, WANTED, that a client asks for one.
+    folder : Path
+        Of the fleet on this machine, in which models are.
     """
 
-    def __init__(self, service: Service, tell: Callable[[int, str, Any], None]) -> None:
-        self._reloader, self._tell = service.reloader, tell
+    def __init__(
+        self, service: Service, tell: Callable[[int, str, Any], None], folder: Path
+    ) -> None:
+        self._reloader, self._tell, self._folder = service.reloader, tell, folder
         self._refuse = service.refuse_reload
         self._answer: Response | None = None
         self._held: Response | None = None  # until all workers have switched
@@ -56,7 +60,7 @@ class FleetReload:
 
     def _prepare(self, number: int, anew: bool, file: str) -> None:
         try:
-            self._reloader.begin(anew, Path(file), hold=True)
+            self._reloader.begin(anew, self._folder / file, hold=True)
         except StreamLSTMError as error:
             self._tell(number, REFUSED, str(error))
         else:

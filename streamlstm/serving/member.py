@@ -82,7 +82,8 @@ class Member:
             assert checkpointer is not None
             checkpointer.stored.are_own = partitions.are_here
         self._departures: dict[int, Departure] = {}
-        self._deleted: dict[int, int] = {}  # moves, and the commits after which all has left
+        # moves, the commits after which all has left, and the partitions
+        self._deleted: dict[int, tuple[int, list[int]]] = {}
         self._expected: list[int] = []  # moves that wait until this worker is known
         self._known_from = 0.0
         self._commands: dict[str, Callable[..., None]] = {
@@ -101,6 +102,7 @@ class Member:
             "end": self._end,
             "kept": self._kept,
             "limit": streams.set_limit,
+            "report": self._report,
         }
 
     def also(self, commands: Mapping[str, Callable[..., None]]) -> None:
@@ -157,6 +159,12 @@ class Member:
         assert self._adoptions is not None
         self._adoptions.settle(number)
 
+    def _report(self) -> None:
+        """Tell a supervisor that was none of this fleet before how far all moves are."""
+        departing = [(move, *each.report()) for move, each in self._departures.items()]
+        departing += [(move, each, "deletes") for move, (_, each) in self._deleted.items()]
+        self._tell("reported", self._name, departing, self._arrivals.report())
+
     # --- commands: what comes ---
 
     def _expect(self, move: int, partitions: list[int]) -> None:
@@ -170,7 +178,9 @@ class Member:
         self._arrivals.put(keys, records)
 
     def _end(self, move: int, count: int) -> None:
-        self._arrivals.end(move)
+        """Serve what has come, unless it has been cancelled meanwhile."""
+        if not self._arrivals.end(move):
+            return
         self._tell("arrived", move, count)
 
     def _abandon(self, move: int) -> None:
@@ -263,11 +273,11 @@ class Member:
                     del self._departures[move]
                     self._keep()
                     ticket = 0 if self._checkpointer is None else self._checkpointer.ticket()
-                    self._deleted[move] = ticket
+                    self._deleted[move] = ticket, departure.partitions
 
     def _tell_left(self) -> None:
         committed = 0 if self._checkpointer is None else self._checkpointer.committed
-        for move in [move for move, ticket in self._deleted.items() if ticket <= committed]:
+        for move in [move for move, (ticket, _) in self._deleted.items() if ticket <= committed]:
             del self._deleted[move]
             self._tell("left", move)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 from typing import NoReturn
 
 import zmq
@@ -237,7 +238,8 @@ class Worker:
         self._resources.callback(self._member.close)
         if (place := wire.gateway_place(supervisor, name)) is not None:
             self._router.bind(place)
-        self._fleet_reload = FleetReload(service, self._member.tell_reload)
+        folder = Path(supervisor.removeprefix("ipc://")).parent
+        self._fleet_reload = FleetReload(service, self._member.tell_reload, folder)
         self._member.also({**self._fleet_reload.commands, "refused": _end_refused})
         about = [service.engine.model.fingerprint, __version__, metrics]
         self._member.introduce(self.endpoints, about)

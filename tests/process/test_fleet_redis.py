@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from streamlstm import Engine, Model, wire
 from streamlstm.engine.partitions import partitions_of
 from streamlstm.errors import BadValueError, StoreError
-from streamlstm.fleet.table_redis import TableRedis
+from streamlstm.fleet.table_redis import open_table
 
 from ..redis_server import Redis, needs_redis
 from .conftest import MODEL
@@ -152,7 +152,7 @@ def test_what_is_forgotten_stays_so_when_it_moves(fleet: FleetProcess, source: S
 
 def test_a_second_fleet_is_refused(fleet: FleetProcess, redis: Redis) -> None:
     with pytest.raises(StoreError, match=f"in use by a fleet, process {fleet.process.pid} on"):
-        TableRedis(redis.url)
+        open_table(redis.url)
 
 
 @pytest.mark.exhaustive

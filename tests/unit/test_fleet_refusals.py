@@ -86,8 +86,9 @@ def test_the_file_of_a_fleet_that_has_ended_is_replaced_and_others_are_kept(tmp_
     assert path.exists()
 
 
-def test_all_workers_have_one_model_and_one_version(tmp_path: Path) -> None:
-    model = FleetModel(MODEL, tmp_path)
+def test_all_workers_have_one_model_and_one_version() -> None:
+    copies: dict[int, bytes] = {}
+    model = FleetModel(MODEL, copies.__setitem__)
     assert model.refusal("w0", "a" * 64, __version__) is None
     assert model.refusal("w1", "a" * 64, __version__) is None
     said = model.refusal("w2", "b" * 64, __version__)
@@ -97,7 +98,7 @@ def test_all_workers_have_one_model_and_one_version(tmp_path: Path) -> None:
     assert said is not None
     assert "this is streamlstm 0.0.1" in said
     with pytest.raises(ModelError, match="a detector never changes"):
-        FleetModel(None, tmp_path).ask(False, False)
+        FleetModel(None, copies.__setitem__).ask(False, False)
     model.ask(False, False)
     model.ask(False, False)  # joins it
     with pytest.raises(BadValueError, match="another one is under way"):

@@ -13,7 +13,7 @@ from streamlstm.engine.partitions import partitions_of
 from streamlstm.engine.records import store_key
 from streamlstm.errors import ArrivingError, StoreError
 from streamlstm.fleet import table_redis
-from streamlstm.fleet.table_redis import TableRedis
+from streamlstm.fleet.table_redis import TableRedis, open_table
 from streamlstm.serving import partitions
 from streamlstm.serving.commits import SharedCommits
 from streamlstm.serving.native import layout
@@ -45,7 +45,7 @@ def no_watching(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def table(redis: Redis) -> Iterator[TableRedis]:
-    table = TableRedis(redis.url)
+    table = open_table(redis.url)
     yield table
     table.close()
 
@@ -152,10 +152,10 @@ def test_a_second_fleet_or_worker_is_refused(redis: Redis, table: TableRedis) ->
     store.hold(range(wire.PARTITIONS), owned(table, 0))
     where = f"in use by a fleet, process {os.getpid()} on"
     with pytest.raises(StoreError, match=where):
-        TableRedis(redis.url)
+        open_table(redis.url)
     with pytest.raises(StoreError, match=where):
         opened(Engine(MODEL, threads=1), redis.url)
-    second = TableRedis(redis.url, take_over=True)
+    second = open_table(redis.url, take_over=True)
     assert second.epoch > table.epoch
     assert (second.read().table.owners == table.read().table.owners).all()
     with pytest.raises(FencedError, match="somebody else"):

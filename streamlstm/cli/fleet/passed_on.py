@@ -27,7 +27,7 @@ OWN = {
 def check_passed_on(arguments: Sequence[str], router: str, store: str) -> dict[str, Any]:
     """Check what is passed on to the workers; return the options of streamlstm serve.
 
-    ``model`` is the model file, None for a detector.
+    ``model`` is the model file, None for a detector, and ``fingerprint`` that of the model.
 
     Raises
     ------
@@ -42,8 +42,8 @@ def check_passed_on(arguments: Sequence[str], router: str, store: str) -> dict[s
             raise BadParameter(f"{option} is not for the workers of a fleet: {instead}")
     check_sockets({"router": router}, given["insecure"], given["key"] is not None)
     file = check_served(given["model"], given["detector"])
-    load_served(file, given["model"])
-    return given | {"model": file}
+    network = load_served(file, given["model"])
+    return given | {"model": file, "fingerprint": network.fingerprint}
 
 
 def _parse(arguments: Sequence[str]) -> dict[str, Any]:

@@ -2,14 +2,16 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Context, Exit, Option
 
 from .gateway import check_gateway, gateway_options
+from .join import READY, check_joining, run_agent
 from .options import FILE
 
 if TYPE_CHECKING:
+    from streamlstm.fleet.machine import Machine
     from streamlstm.fleet.supervisor import Supervisor
 
 
@@ -54,6 +56,25 @@ def serve(
             "with PULL and XPUB at the next two ports.",
         ),
     ] = None,
+    join: Annotated[
+        bool,
+        Option(
+            "--join",
+            help="Be one machine of a fleet on many: all that have the same store in Redis.",
+        ),
+    ] = False,
+    machine: Annotated[
+        str | None,
+        Option(metavar="NAME", help="With --join: name of this machine, else that of the host."),
+    ] = None,
+    control: Annotated[
+        str | None,
+        Option(
+            metavar="ENDPOINT",
+            help="With --join: where the other machines reach this one, else at a port of the "
+            "address of --router.",
+        ),
+    ] = None,
     metrics: Annotated[
         str | None,
         Option(
@@ -72,16 +93,15 @@ def serve(
       streamlstm fleet model.safetensors --workers 4 --store lmdb:streams
       streamlstm fleet model.safetensors --router tcp://127.0.0.1:7500 --endpoints pumps.json
       streamlstm fleet model.safetensors --store lmdb:s --when-full evict-idle --capacity 50000
+      streamlstm fleet model.safetensors --join --machine a --store redis://10.0.0.9:6379
     """  # noqa: D301 - \b keeps the lines of the example apart
     import logging
 
     from streamlstm.fleet.endpoints import claim_file
     from streamlstm.fleet.gateway import GatewayOptions
+    from streamlstm.fleet.machine import Machine
     from streamlstm.fleet.sockets import WorkerSockets
-    from streamlstm.fleet.storage import open_storage
-    from streamlstm.fleet.supervisor import Supervisor
 
-    from ..console import err
     from .passed_on import check_passed_on
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
@@ -90,23 +110,59 @@ def serve(
     sockets = WorkerSockets(router)
     if gateway is not None:
         check_gateway(gateway, given["insecure"], given["key"] is not None)
+    joining = check_joining(join, machine, control, router, store, take_over, given)
     endpoints = claim_file(endpoints)
-    supervisor = Supervisor(
-        given["model"],
-        [*context.args, *(["--metrics=127.0.0.1:*"] if metrics is not None else [])],
-        open_storage(store, take_over),
-        capacity,
-        endpoints,
-        lambda line: err.print(line, markup=False),
+    of_all = ["--store", store] if join else []
+    here = Machine(
+        [*context.args, *of_all, *(["--metrics=127.0.0.1:*"] if metrics is not None else [])],
         sockets,
+        endpoints,
+        _log,
         None if gateway is None else GatewayOptions(gateway, gateway_options(context.args)),
+    )
+    if joining is not None:
+        ended_well = run_agent(here, joining, store, given, workers, capacity, _log)
+    else:
+        ended_well = _run(here, store, take_over, given, workers, capacity, metrics)
+    if not ended_well:
+        raise Exit(1)
+
+
+def _log(line: str) -> None:
+    from ..console import err
+
+    err.print(line, markup=False)
+
+
+def _run(
+    machine: "Machine",
+    store: str,
+    take_over: bool,
+    given: dict[str, Any],
+    workers: int,
+    capacity: int,
+    metrics: str | None,
+) -> bool:
+    """Run a fleet on this machine; tell whether it ended well."""
+    from streamlstm.fleet.launcher import Joined
+    from streamlstm.fleet.model import FleetModel
+    from streamlstm.fleet.storage import open_storage
+    from streamlstm.fleet.supervisor import Supervisor
+
+    supervisor = Supervisor(
+        machine,
+        open_storage(store, take_over),
+        FleetModel(given["model"], machine.use_model),
+        _log,
+        machine.wakeup,
+        evicts=given["when_full"] == "evict-idle",
+        on_ready=lambda: _log(READY),
     )
     with supervisor, _metrics(supervisor, metrics, given["insecure"]) as url:
         if url:
-            err.print(f"metrics {url}", markup=False)
-        ended_well = supervisor.run(workers, lambda: err.print("ready; Ctrl-C stops"))
-    if not ended_well:
-        raise Exit(1)
+            _log(f"metrics {url}")
+        machine.start_gateway()
+        return supervisor.run(Joined("", workers, capacity, ()))
 
 
 def _metrics(
@@ -118,6 +174,7 @@ def _metrics(
     from streamlstm.serving.fleet_metrics import FleetCollector
     from streamlstm.serving.metrics_port import MetricsPort, serving
 
-    collector = FleetCollector(lambda: supervisor.seen, lambda: supervisor.metrics)
-    port = MetricsPort(collector, supervisor.health_problem, supervisor.readiness_problem)
+    watch = supervisor.watch
+    collector = FleetCollector(lambda: watch.seen, lambda: watch.metrics)
+    port = MetricsPort(collector, watch.health_problem, watch.readiness_problem)
     return serving(port, address, insecure)

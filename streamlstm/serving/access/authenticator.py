@@ -133,8 +133,10 @@ class Authenticator:
             _LOG.info("keys were read again; %d are authorized", len(self._keys))
             for problem in self._keys.problems:
                 _LOG.error("keys: %s", problem)
-        # Who has this worker's secret key is no less than it: the gateway of a fleet.
-        key = self._own if public == self._own.public else self._keys.find(public)
+        # Who has this worker's secret key is no less than it: gateways, other machines of a fleet.
+        if public == self._own.public:
+            return user_id(self._own), ""
+        key = self._keys.find(public)
         if key is None:
             return "", f"the key {public} is not authorized"
         if name not in SOCKETS[key.role]:

@@ -27,8 +27,6 @@ _LOG = logging.getLogger(__name__)
 
 FREE_SECONDS = 8.0  # in which workers of a supervisor that was killed commit and end
 
-_LEASE = round(1000 * LEASE_SECONDS)
-
 
 class StoredTable(NamedTuple):
     """A table as the store has it.
@@ -72,8 +70,6 @@ class RedisFleet(RedisStreams):
         As for :class:`.redis.RedisStore`.
     empty : StoredTable
         The table of a fleet that never had one.
-    take_over : bool
-        Whether to take the store from its owner.
 
     Attributes
     ----------
@@ -81,28 +77,42 @@ class RedisFleet(RedisStreams):
         The fleet's.
     stored : StoredTable
         As it was read or written last.
-
-    Raises
-    ------
-    StoreError
-        If it cannot be reached, is owned by somebody else, or is the store of something else.
     """
 
-    def __init__(self, url: str, empty: StoredTable, take_over: bool = False) -> None:
+    lease = LEASE_SECONDS
+
+    def __init__(self, url: str, empty: StoredTable) -> None:
         super().__init__(url)
+        self._empty = empty
+        self.epoch = 0
+        self._more: dict[str, bytes] = {}  # that the fleet notes
         self._lock = threading.Lock()
         self._members: dict[bytes, bytes] = {}
         register = self.space.writer.register_script
         self._renew, self._write = register(RENEW_FLEET), register(WRITE_TABLE)
         self._expel, self._restore = register(EXPEL), register(RESTORE)
-        with self.opening():
-            self._take(empty, take_over)
-            self.renew()
-            self.complete_order(self.renew)
 
     # --- ownership ---
 
-    def _take(self, empty: StoredTable, take_over: bool) -> None:
+    def take(self, take_over: bool = False) -> None:
+        """Become the owner.
+
+        Parameters
+        ----------
+        take_over : bool
+            Whether to take the store from its owner.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be reached, is owned by somebody else, or is the store of something else.
+        """
+        with self.opening():
+            self._take(take_over)
+            self.renew()
+            self.complete_order(self.renew)
+
+    def _take(self, take_over: bool) -> None:
         space = self.space
         while True:
             found = space.look()
@@ -115,7 +125,7 @@ class RedisFleet(RedisStreams):
             if found.state:
                 state = State.decode(found.state, self.place)
             version, table, epochs = space.writer.hmget(space.fleet, "version", "table", "epochs")
-            self.stored = empty
+            self.stored = self._empty
             if version is not None and table is not None and epochs is not None:
                 self.stored = StoredTable(int(version), table, epochs)
             self.epoch = next_epoch(found, state, self.place)
@@ -136,15 +146,22 @@ class RedisFleet(RedisStreams):
         stored, space = self.stored, self.space
         members = [part for member in self._members.items() for part in member]
         keys = [space.streams, space.fleet, space.members, space.owner]
-        args = [HEADER_KEY, state, owner, self._state.encode(), self._me.encode(), _LEASE]
-        done, *_ = self._restore(keys, [*args, *stored, *members])
+        args = [HEADER_KEY, state, owner, self._state.encode(), self._me.encode(), self._ms]
+        noted = {"version": stored.version, "table": stored.table, "epochs": stored.epochs}
+        fields = [part for field in (noted | self._more).items() for part in field]
+        done, *_ = self._restore(keys, [*args, len(fields), *fields, *members])
         return bool(done == b"done")
+
+    @property
+    def _ms(self) -> int:
+        return round(1000 * self.lease)
 
     def _call(self, script: Any, more_keys: list[str], *args: Any) -> tuple[str, list[Any]]:
         """Execute a script of the fleet; return its answer."""
         space = self.space
-        keys = [space.streams, space.fleet, space.members, *more_keys]
-        said, *found = script(keys, [HEADER_KEY, prefix_of(self._state), *args])
+        keys = [space.streams, space.fleet, space.members, space.owner, *more_keys]
+        me = [self._me.encode(), self._more.get("term", b"")]
+        said, *found = script(keys, [HEADER_KEY, prefix_of(self._state), *me, *args])
         return said.decode(), found
 
     def renew(self) -> bool:
@@ -164,8 +181,7 @@ class RedisFleet(RedisStreams):
         """
         space = self.space
         with self._lock, self.failing("written"):
-            more = [space.owner, space.order]
-            said, found = self._call(self._renew, more, self._me.encode(), _LEASE)
+            said, found = self._call(self._renew, [space.order], self._ms)
             if said == "done" and int(found[0]) == self.stored.version:
                 space.count, space.ordered = found[1:]
                 return True
@@ -174,7 +190,12 @@ class RedisFleet(RedisStreams):
 
     def _examine(self) -> None:
         """Find out why what is there is not as expected, and write it again."""
-        found = self.space.look()
+        found, term = self.space.look(), self._more.get("term")
+        if term is not None and self.space.writer.hget(self.space.fleet, "term") not in (
+            None,
+            term,
+        ):
+            raise FencedError(f"{self.place}: another machine leads this fleet now.")
         if found.owner:
             holder = Owner.decode(found.owner, self.place)
             if holder.token != self._me.token and holder.epoch >= self.epoch:

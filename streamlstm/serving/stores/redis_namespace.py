@@ -11,7 +11,9 @@ Each begins with the prefix, if the URL has one:
 and where the owner is a fleet
 
 - ``streamlstm:fleet``: a hash of its table, the table's version, the epochs of its partitions
-  (uint32[1024], little-endian) and the number of the last commit of each worker,
+  (uint32[1024], little-endian) and the number of the last commit of each worker; where it is on
+  many machines, also of what it is the fleet ``of`` (how the state begins), where its ``leader`` is
+  (redis_lead.py), and the leader's ``term``,
 - ``streamlstm:members``: a hash of its workers' names and tokens,
 - ``streamlstm:arrived``: a hash of partitions that have moved, and the epochs in which their owners
   have committed all that came,

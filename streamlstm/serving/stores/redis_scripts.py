@@ -68,37 +68,46 @@ local version = redis.call('HGET', fleet, 'version')
 if state:sub(1, #prefix) ~= prefix or not version then return {'state', state} end
 """
 
-# The supervisor renews the fleet's lease, and learns the table's version and the number of streams.
-RENEW_FLEET = (
+# Begins those of its supervisor: nobody else may have taken the fleet since, which the term tells
+# where many may, even if that one has gone again.
+_LED = (
     _OURS
     + """
-local owner, order = KEYS[4], KEYS[5]
-local holder = redis.call('GET', owner) or ''
-if holder ~= '' and holder ~= ARGV[3] then return {'owner', holder} end
-redis.call('SET', owner, ARGV[3], 'PX', ARGV[4])
+local owner, holder = KEYS[4], redis.call('GET', KEYS[4]) or ''
+local term = redis.call('HGET', fleet, 'term') or ''
+if (holder ~= '' and holder ~= ARGV[3]) or term ~= ARGV[4] then return {'owner', holder} end
+"""
+)
+
+# The supervisor renews the fleet's lease, and learns the table's version and the number of streams.
+RENEW_FLEET = (
+    _LED
+    + """
+local order = KEYS[5]
+redis.call('SET', owner, ARGV[3], 'PX', ARGV[5])
 return {'done', version, redis.call('HLEN', streams) - 1, redis.call('ZCARD', order)}
 """
 )
 
 # Replaces the table if it is of the version before.
 WRITE_TABLE = (
-    _OURS
+    _LED
     + """
-if version == ARGV[4] and redis.call('HGET', fleet, 'table') == ARGV[5] then return {'done'} end
-if version ~= ARGV[3] then return {'version', version} end
-redis.call('HSET', fleet, 'version', ARGV[4], 'table', ARGV[5], 'epochs', ARGV[6])
+if version == ARGV[6] and redis.call('HGET', fleet, 'table') == ARGV[7] then return {'done'} end
+if version ~= ARGV[5] then return {'version', version} end
+redis.call('HSET', fleet, 'version', ARGV[6], 'table', ARGV[7], 'epochs', ARGV[8])
 return {'done'}
 """
 )
 
 # Ends a worker that has not renewed its lease, or is known to have ended.
 EXPEL = (
-    _OURS
+    _LED
     + """
-local lease = KEYS[4]
-if redis.call('HGET', members, ARGV[3]) ~= ARGV[4] then return {'other'} end
-if ARGV[5] == '0' and redis.call('EXISTS', lease) == 1 then return {'lives'} end
-redis.call('HDEL', members, ARGV[3])
+local lease = KEYS[5]
+if redis.call('HGET', members, ARGV[5]) ~= ARGV[6] then return {'other'} end
+if ARGV[7] == '0' and redis.call('EXISTS', lease) == 1 then return {'lives'} end
+redis.call('HDEL', members, ARGV[5])
 redis.call('DEL', lease)
 return {'done'}
 """
@@ -114,9 +123,25 @@ if (redis.call('GET', owner) or '') ~= ARGV[3] then return {'owner'} end
 if ARGV[2] ~= ARGV[4] then redis.call('DEL', fleet, members) end
 redis.call('HSET', streams, key, ARGV[4])
 redis.call('SET', owner, ARGV[5], 'PX', ARGV[6])
-redis.call('HSET', fleet, 'version', ARGV[7], 'table', ARGV[8], 'epochs', ARGV[9])
-for at = 10, #ARGV, 2 do redis.call('HSET', members, ARGV[at], ARGV[at + 1]) end
+local last = 7 + tonumber(ARGV[7])
+redis.call('HSET', fleet, unpack(ARGV, 8, last))
+for at = last + 1, #ARGV, 2 do redis.call('HSET', members, ARGV[at], ARGV[at + 1]) end
 return {'done'}
+"""
+
+# A machine begins to lead a fleet that goes on while nobody does: same state, next term.
+LEAD = """
+local streams, fleet, owner = unpack(KEYS)
+local key, me, lease, leader = unpack(ARGV)
+local state, now = redis.call('HGET', streams, key) or '', redis.call('GET', owner) or ''
+local of = redis.call('HGET', fleet, 'of')
+if now ~= '' then return {'led', now} end
+if not of or of == '' or state:sub(1, #of) ~= of then return {'other', state} end
+redis.call('SET', owner, me, 'PX', lease)
+local term = redis.call('HINCRBY', fleet, 'term', 1)
+redis.call('HSET', fleet, 'leader', leader)
+local version, table = redis.call('HGET', fleet, 'version'), redis.call('HGET', fleet, 'table')
+return {'done', state, term, version, table, redis.call('HGET', fleet, 'epochs')}
 """
 
 # A worker becomes a member; whoever had its name before is none any more.

@@ -1,0 +1,94 @@
+"""``streamlstm fleet --join``: one machine of a fleet on many."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from typer import BadParameter
+
+if TYPE_CHECKING:
+    from streamlstm.fleet.machine import Machine
+
+READY = "ready; Ctrl-C stops"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class Joining(NamedTuple):
+    """How a machine joins: its name, and where the other machines reach it."""
+
+    name: str
+    address: str
+
+
+def check_joining(
+    join: bool,
+    machine: str | None,
+    control: str | None,
+    router: str,
+    store: str,
+    take_over: bool,
+    given: Mapping[str, Any],
+) -> Joining | None:
+    """Return how this machine joins a fleet on many; None for a fleet on this one alone.
+
+    Raises
+    ------
+    BadParameter
+        If options do not go together.
+    EndpointError
+        If it cannot be reached there, or not safely.
+    """
+    from streamlstm.serving.endpoints import check_endpoint
+
+    if not join:
+        if machine is not None or control is not None:
+            raise BadParameter("--machine and --control are for a fleet on many machines: --join")
+        return None
+    if store.partition(":")[0] not in ("redis", "rediss", "unix"):
+        raise BadParameter(
+            "--join: machines find each other in the store that they share: expected --store "
+            f"redis://HOST:PORT, got {store}"
+        )
+    if take_over:
+        raise BadParameter("--take-over is not for --join: machines of one store are one fleet")
+    name = socket.gethostname() if machine is None else machine
+    if not _NAME.fullmatch(name):
+        raise BadParameter(
+            "--machine: expected up to 64 letters, digits, dots, dashes and underscores, got "
+            f"{name!r}"
+        )
+    if control is None:
+        control = f"{router.rpartition(':')[0]}:*" if router.startswith("tcp://") else router
+    has_key = given["key"] is not None
+    return Joining(name, check_endpoint("control", control, given["insecure"], has_key))
+
+
+def run_agent(
+    machine: Machine,
+    joining: Joining,
+    store: str,
+    given: Mapping[str, Any],
+    workers: int,
+    capacity: int,
+    log: Callable[[str], None],
+) -> bool:
+    """Run the agent of this machine; tell whether all ended well."""
+    from streamlstm.fleet.agent import Agent, Model
+
+    agent = Agent(
+        machine,
+        joining.name,
+        store,
+        joining.address,
+        Model(given["model"], given["fingerprint"]),
+        workers,
+        capacity,
+        log,
+        lambda: log(READY),
+        given["when_full"] == "evict-idle",
+    )
+    with agent:
+        return agent.run()

@@ -1,0 +1,327 @@
+"""The agent of a machine in a fleet on many: runs its workers, and leads the fleet if nobody does.
+
+Every machine runs the same. Its workers talk to the agent, which passes on what they say to the
+leader, whoever that is, and does what that one decides. While nobody leads, workers go on.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import zmq
+
+from .. import __version__, wire
+from ..errors import EndpointError
+from ..serving.fleet_reload import WANTED
+from ..serving.stores.redis_lead import Leader
+from ..serving.wakeup import Wakeup
+from .agents import SILENT_SECONDS, Agents
+from .launcher import Ended, Said, model_name
+from .leading import Leading
+from .machine import ENDED_WELL, Machine
+from .model import FleetModel
+from .office import Office
+
+BEAT_SECONDS = 0.25  # between two words to the leader
+LEAVE_SECONDS = 30.0  # in which a machine hands over what it has, when it is asked to end
+TAKEN_SECONDS = 2 * SILENT_SECONDS  # in which whoever had a machine's name is given up
+GONE_MS = 500  # for which a last word waits to be sent
+
+
+class Model(NamedTuple):
+    """What a machine serves.
+
+    Attributes
+    ----------
+    file : Path or None
+        None for a detector.
+    fingerprint : str
+    """
+
+    file: Path | None
+    fingerprint: str
+
+
+class Agent:
+    """One machine of a fleet.
+
+    Parameters
+    ----------
+    machine : Machine
+        Closed with this.
+    name : str
+    store : str
+        URL of the store that all machines share.
+    address : str
+        The endpoint at which other machines reach this one.
+    model : Model
+    workers, capacity : int
+        Of this machine.
+    log : callable
+    on_ready : callable
+        Called when the workers of this machine serve.
+    evicts : bool
+        Whether streams that are idle leave memory for others.
+    keys : callable, optional
+        Sets the keys of a socket, given whether it is the server's.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        name: str,
+        store: str,
+        address: str,
+        model: Model,
+        workers: int,
+        capacity: int,
+        log: Callable[[str], None],
+        on_ready: Callable[[], object],
+        evicts: bool = False,
+    ) -> None:
+        self._machine, self._name, self._model = machine, name, model
+        self._workers, self._capacity, self._evicts = workers, capacity, evicts
+        self._log, self._on_ready = log, on_ready
+        self._run = secrets.token_hex(8)
+        self._number: int | None = None
+        if model.file is not None:
+            self._number = 0
+            machine.use_model(0, model.file.read_bytes())
+        self._context = zmq.Context()
+        self._hub: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
+        self._hub.set_hwm(0)
+        self._hub.set(zmq.LINGER, 0)
+        self._hub.bind(address)
+        bound = self._hub.get_string(zmq.LAST_ENDPOINT)
+        self._leading = Leading(store, name, bound, "", machine.wakeup.nudge)
+        self._leader: Leader | None = None  # to whom the link is
+        self._link: zmq.Socket[bytes] | None = None
+        self._office: Office | None = None
+        self._joined = self._ready = self._leaves = self._done = False
+        self._deadline = float("inf")  # of leaving, or of the machine's name
+        self._next_beat = 0.0
+        self._asked: dict[bytes, bytes] = {}  # by people, and not answered yet
+        self._commands: dict[str, Callable[..., None]] = {
+            "joined": self._on_joined,
+            "refused": self._on_refused,
+            "again": self._join,
+            "start": self._start,
+            "stop": machine.stop,
+            "to": self._tell,
+            "model": machine.use_model,
+            "follow": self._follow,
+            "show": self._show,
+            "dismiss": self._dismiss,
+        }
+
+    def run(self) -> bool:
+        """Serve until this machine has left; tell whether every worker ended well.
+
+        Raises
+        ------
+        EndpointError
+            If the fleet refuses this machine, or one of its workers cannot start.
+        StoreError
+            If the store cannot be used.
+        """
+        machine = self._machine
+        with machine.wakeup.on_signals():
+            machine.start_gateway()
+            while not self._done:
+                self._turn()
+            ended_well = machine.stop_all()
+        self._say("gone")
+        return ended_well
+
+    def _turn(self) -> None:
+        self._follow_leader()
+        links = [] if self._link is None else [self._link]
+        wait = max(min(self._next_beat, self._deadline) - time.monotonic(), 0.0)
+        for event in self._machine.poll(wait, *links):
+            if isinstance(event, Said):
+                self._said(event)
+            elif isinstance(event, Ended):
+                self._ended(event)
+        if self._machine.wakeup.heard():
+            self._leave()
+        self._receive()
+        now = time.monotonic()
+        if now >= self._next_beat:
+            self._next_beat = now + BEAT_SECONDS
+            self._say("beat")
+        if self._leaves and now >= self._deadline:
+            self._log(f"machine {self._name}: did not hand over all in {LEAVE_SECONDS:.0f} s")
+            self._done = True
+
+    # --- who leads ---
+
+    def _follow_leader(self) -> None:
+        """Lead if it has come to that; connect to whoever leads."""
+        leading = self._leading
+        if self._office is not None and self._office.has_ended:
+            self._close_office()
+        if (error := leading.error) is not None and not leading.is_known:
+            raise error
+        if (table := leading.won()) is not None:
+            self._log(f"machine {self._name} leads the fleet")
+            agents = Agents(self._hub, Wakeup(), self._file)
+            agents.model = FleetModel(
+                self._model.file, agents.use_model, self._number, self._model.fingerprint
+            )
+            self._office = Office(table, agents, self._evicts, self._log)
+        leader = leading.leader
+        if leader is None or leader == self._leader:
+            return
+        if self._link is not None:
+            self._link.close()
+        self._leader, self._joined = leader, False
+        self._link = self._context.socket(zmq.DEALER)
+        self._link.set_hwm(0)
+        self._link.set(zmq.LINGER, GONE_MS)
+        self._link.connect(leader.address)
+        self._join()
+
+    def _close_office(self) -> None:
+        if self._office is not None:
+            self._office.close()
+            self._office = None
+            self._leading.leads = False
+
+    def _file(self, number: int) -> bytes:
+        """Return the file of a model."""
+        return (self._machine.folder / model_name(number)).read_bytes()
+
+    def _join(self) -> None:
+        """Tell the leader what is here."""
+        machine, here = self._machine, (socket.gethostname(), os.getpid())
+        about = __version__, self._name, self._run, *here, self._model.fingerprint, self._number
+        running = [
+            (worker, machine.pid(worker), machine.hellos.get(worker)) for worker in machine.workers
+        ]
+        self._say("join", (*about, self._workers, self._capacity), self._leaves, running)
+
+    def _say(self, name: str, *fields: Any) -> None:
+        if self._link is not None:
+            self._link.send(wire.encode_control(name, *fields))
+
+    # --- what happens here ---
+
+    def _said(self, event: Said) -> None:
+        """Pass a message on to the leader; one of a person waits for one."""
+        message = event.message
+        if message.name == "hello" and not self._machine.runs(*message.fields[:2]):
+            said = f"its time as {message.fields[0]} is over; it has to end"
+            self._machine.tell(event.sender, wire.encode_control("refused", said))
+            return
+        fields = list(message.fields)
+        wants = message.name == "ask" and fields[0] == "reload"
+        if wants or (message.name == "reload" and fields[2] == WANTED):
+            fields.append(self._content())
+        frame = wire.encode_control(message.name, *fields)
+        if message.name == "ask":
+            self._asked[event.sender] = frame
+        if self._joined:
+            self._say("said", event.sender, frame)
+
+    def _content(self) -> bytes | None:
+        """Return the model's file as it is now."""
+        try:
+            return None if self._model.file is None else self._model.file.read_bytes()
+        except OSError:
+            return b""  # which no worker takes
+
+    def _ended(self, event: Ended) -> None:
+        self._say("ended", *event)
+        if not self._ready and event.status not in ENDED_WELL:
+            self._say("gone")
+            raise EndpointError(
+                f"{event.worker} could not start, so the machine {self._name} has not joined the "
+                "fleet; its last lines above say why"
+            )
+
+    def _leave(self) -> None:
+        """Ask to hand over what is here; the second time, or alone, end at once."""
+        if self._leaves or not self._ready:
+            self._done = True
+            return
+        self._leaves, self._deadline = True, time.monotonic() + LEAVE_SECONDS
+        self._say("leaves")
+
+    # --- what the leader says ---
+
+    def _receive(self) -> None:
+        link = self._link
+        while link is not None and link is self._link:
+            try:
+                message = wire.decode_control(link.recv(zmq.NOBLOCK))
+            except zmq.Again:
+                return
+            self._commands[message.name](*message.fields)
+
+    def _on_joined(self, number: int | None) -> None:
+        self._joined = self._leading.is_known = True
+        self._number, self._deadline = number, float("inf") if not self._leaves else self._deadline
+        for sender, frame in self._asked.items():
+            self._say("said", sender, frame)
+
+    def _on_refused(self, again: bool, reason: str) -> None:
+        now = time.monotonic()
+        if again and self._deadline == float("inf"):
+            self._deadline = now + TAKEN_SECONDS
+        if not again or now >= self._deadline:
+            raise EndpointError(reason)
+        time.sleep(BEAT_SECONDS)
+        self._join()
+
+    def _start(self, worker: str, model: int | None, options: Sequence[str]) -> None:
+        self._machine.start(worker, model, options)
+        self._say("started", worker, self._machine.pid(worker))
+
+    def _tell(self, to: bytes, frame: bytes) -> None:
+        self._asked.pop(to, None)
+        self._machine.tell(to, frame)
+
+    def _follow(self, table: Any, live: Sequence[str]) -> None:
+        self._machine.follow(wire.FleetTable.from_value(table), live)
+
+    def _show(self, status: dict[str, Any]) -> None:
+        """Write where the fleet is, when the workers of this machine serve."""
+        mine = [each for each in status["workers"] if each["machine"] == self._name]
+        wanted = sum(not each["leaves"] for each in mine)
+        if not self._ready:
+            serve = sum(each["router"] is not None for each in mine)
+            if serve < max(wanted, self._workers) or not self._machine.serves:
+                return
+        self._workers = wanted
+        self._machine.show({"machine": self._name, **status})
+        if not self._ready:
+            self._ready = True
+            self._on_ready()
+
+    def _dismiss(self) -> None:
+        self._done = True
+
+    # --- the end ---
+
+    def close(self) -> None:
+        """End all workers that are left; let another machine lead."""
+        self._machine.stop_all()
+        self._close_office()
+        self._leading.close()
+        if self._link is not None:
+            self._link.close()
+        self._hub.close()
+        self._context.term()
+        self._machine.close()
+
+    def __enter__(self) -> Agent:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()

@@ -1,0 +1,148 @@
+"""Shares the partitions of a fleet among its workers: first owners, heirs, moves, who may end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import wire
+from .actions import Action, Dismiss, Stop, Tell
+from .balance import NARROW, WIDE, next_shift, weights
+from .inheritance import Inheritance
+from .members import Member, Stores
+from .moves import Moves
+from .ownership import Ownership
+
+AT_ONCE = 32  # partitions of one move: few, so that each is away for a moment only
+
+
+@dataclass
+class Sharing:
+    """What a fleet has, and who is there to have it.
+
+    Attributes
+    ----------
+    stores : Stores
+    owned : Ownership
+    members : dict of str to Member
+    machines : dict of str to bool
+        Those that are there, and whether each leaves.
+    weight : float64[PARTITIONS]
+        Of each partition (balance.py).
+    moves : Moves
+        Those under way.
+    held : bool
+        No move begins.
+    """
+
+    stores: Stores = Stores.OWN
+    owned: Ownership = field(default_factory=Ownership)
+    members: dict[str, Member] = field(default_factory=dict)
+    machines: dict[str, bool] = field(default_factory=lambda: {"": False})
+    weight: NDArray[np.float64] = field(default_factory=lambda: weights(np.zeros(wire.PARTITIONS)))
+    moves: Moves = field(init=False)
+    held: bool = False
+    heirs: Inheritance = field(init=False)
+    levels: bool = True  # partitions move until workers have nearly as much each
+
+    def __post_init__(self) -> None:
+        self.begin(self.owned)
+
+    def begin(self, owned: Ownership) -> None:
+        """Share what a record says."""
+        self.owned = owned
+        self.moves = Moves(owned)
+        self.heirs = Inheritance(self.stores, owned, self.moves)
+
+    def serving(self) -> list[str]:
+        """Return who serves: those that stay, or else those that leave."""
+        serving = [member for member in self.members.values() if member.where is not None]
+        staying = [member for member in serving if not member.leaves]
+        return [member.name for member in staying or serving]
+
+    def is_away(self, member: Member) -> bool:
+        """Tell whether the machine of a worker is not there: nobody can start it."""
+        return member.machine not in self.machines
+
+    def list_workers(self) -> None:
+        """Note where workers are, but for those that leave and were asked to end.
+
+        A worker that ends when it was asked to has answered all that it has applied. So clients
+        whose connection to it ends know that it applied nothing more, if nobody lists it any more.
+        """
+        there = {each.name: each.where for each in self.members.values() if each.where is not None}
+        ending = {each.name for each in self.members.values() if each.leaves and each.ends}
+        self.owned.list_workers(there, self.members, ending)
+
+    def advance(self) -> list[Action]:
+        """Do what can be done now: orphans, first owners, the next move, workers that may end."""
+        if not self.serving():
+            return self._dismiss()
+        actions = self._find_heirs()
+        if any(member.new for member in self.members.values()):
+            return actions  # soon there are more to share with
+        actions += self._first_owners()
+        if not self.moves and not self.held:
+            actions += self._next_move()
+        for member in list(self.members.values()):
+            away = self.is_away(member)
+            if not (member.leaves or away) or self.owned.of(member.name):
+                continue
+            if self.moves.involve(member.name):
+                continue
+            if member.where is not None and not member.ends:
+                member.ends = True
+                self.list_workers()
+                actions += [self.owned.publish(), Stop(member.name)]
+            elif member.waits or (away and member.where is None):
+                del self.members[member.name]
+        return actions + self._dismiss()
+
+    def _dismiss(self) -> list[Action]:
+        """Let machines end that have no worker any more, or all, if none is to stay."""
+        leaving = [machine for machine, leaves in self.machines.items() if leaves]
+        if len(leaving) < len(self.machines):
+            busy = {member.machine for member in self.members.values()}
+            leaving = [machine for machine in leaving if machine not in busy]
+        return [Dismiss(machine) for machine in leaving]
+
+    def _find_heirs(self) -> list[Action]:
+        """Give away partitions of workers that do not serve."""
+        tells: list[Action] = []
+        before, serving = self.owned.table, self.serving()
+        for member in self.members.values():
+            comes_back = member.at_home and not member.waits and not self.is_away(member)
+            if member.where is not None or comes_back or not (mine := self.owned.of(member.name)):
+                continue
+            if not member.at_home:
+                tells += self.heirs.share(mine, serving)
+            else:
+                tells += self.heirs.retire(member, serving)
+        return [self.owned.publish(), *tells] if self.owned.table is not before else []
+
+    def _first_owners(self) -> list[Action]:
+        """Give partitions that nobody has to those that serve and stay."""
+        free = self.owned.of_nobody()
+        if not free:
+            return []
+        names = self.serving()
+        actions: list[Action] = []
+        for name, mine in zip(names, np.array_split(free, len(names)), strict=True):
+            self.owned.give(mine.tolist(), name)
+            actions.append(Tell(name, "own", (mine.tolist(),)))
+        return [self.owned.publish(), *actions]
+
+    def _next_move(self) -> list[Action]:
+        """Begin to move the next partitions, none of which is still copied to its owner."""
+        serving = [member for member in self.members.values() if member.where is not None]
+        leaving = {member.name for member in serving if member.leaves}
+        owned = self.owned.of_each(member.name for member in serving)
+        tolerance = NARROW if self.levels else WIDE
+        found = next_shift(owned, leaving, self.weight, tolerance, AT_ONCE)
+        self.levels = found is not None
+        if found is None:
+            return []
+        able = [each for each in found.partitions if each not in self.owned.sources]
+        return self.moves.begin(able, found.before, found.after) if able else []
