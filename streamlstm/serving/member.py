@@ -25,6 +25,7 @@ from .departure import Departure, Stage
 from .eviction import Eviction
 from .native import layout
 from .partitions import Partitions
+from .preloading import Preloading
 from .stores.adopted import of_partitions, wanted
 from .stores.checkpointer import Checkpointer
 
@@ -76,11 +77,14 @@ class Member:
                 partitions, streams, checkpointer, folder, lambda: engine.model
             )
         self._shared = None if checkpointer is None else checkpointer.shared
+        self._preloading: Preloading | None = None
         if self._shared is not None:
             streams.deletes = False
             partitions.on_return = self._write_again
             assert checkpointer is not None
             checkpointer.stored.are_own = partitions.are_here
+            if checkpointer.stored.preloads:
+                self._preloading = Preloading(streams, checkpointer.stored)
         self._departures: dict[int, Departure] = {}
         # moves, the commits after which all has left, and the partitions
         self._deleted: dict[int, tuple[int, list[int]]] = {}
@@ -150,6 +154,11 @@ class Member:
     def _own(self, partitions: list[int]) -> None:
         self._partitions.set(partitions, layout.HERE)
         self._partitions.unsettled[partitions] = False
+        self._preload()
+
+    def _preload(self) -> None:
+        if self._preloading is not None:
+            self._preloading.begin()
 
     def _adopt(self, number: int, partitions: list[int], folders: list[str]) -> None:
         assert self._adoptions is not None
@@ -181,6 +190,7 @@ class Member:
         """Serve what has come, unless it has been cancelled meanwhile."""
         if not self._arrivals.end(move):
             return
+        self._preload()  # what the former owner had in the store only
         self._tell("arrived", move, count)
 
     def _abandon(self, move: int) -> None:
@@ -255,6 +265,7 @@ class Member:
                 self._tell("copied", number)
         self._tell_left()
         copying = self._adoptions is not None and self._adoptions.are_active
+        copying |= self._preloading is not None and self._preloading.advance()
         return copying or any(each.is_active for each in self._departures.values())
 
     def _depart_piece(self, move: int, departure: Departure) -> None:

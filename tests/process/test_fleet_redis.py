@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -13,11 +14,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streamlstm import Engine, Model, wire
+from streamlstm import LSTM, Dense, Engine, Model, wire
 from streamlstm.engine.partitions import partitions_of
 from streamlstm.errors import BadValueError, StoreError
 from streamlstm.fleet.table_redis import open_table
 
+from ..contract.models import random_model
 from ..redis_server import Redis, needs_redis
 from .conftest import MODEL
 from .fleet_process import FleetProcess, PlainSockets
@@ -25,6 +27,7 @@ from .fleet_process import FleetProcess, PlainSockets
 pytestmark = needs_redis
 STREAMS: list[int | str] = [*range(40), *(f"pump-{n}" for n in range(40))]
 PARTITIONS = partitions_of(STREAMS)
+LATER = random_model([LSTM(2, 9), Dense(9, 3)], scaled=True, seed=31)  # other weights than MODEL
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +101,10 @@ def source(fleet: FleetProcess) -> Iterator[Source]:
     source.close()
 
 
+def in_memory(fleet: FleetProcess) -> int:
+    return sum(each["streams"] for each in fleet.ask("status")["workers"])
+
+
 def wait_until(done: Callable[[], object]) -> None:
     deadline = time.monotonic() + 60
     while not done():
@@ -129,6 +136,20 @@ def test_streams_move_and_are_in_the_store_once(
     source.check()
     with redis.client() as server:
         wait_until(lambda: server.hlen("streamlstm:streams") == len(STREAMS) + 1)
+
+
+def test_all_workers_change_the_model(fleet: FleetProcess, source: Source) -> None:
+    """And those in the tests after this one read what was written under the model before."""
+    source.send()
+    folder = fleet.endpoints.parent
+    LATER.save(folder / "next.safetensors")
+    shutil.move(folder / "next.safetensors", folder / "model.safetensors")
+    fleet.ask("reload", False, False)
+    wait_until(lambda: fleet.ask("status")["reload"]["state"] == "done")
+    assert fleet.ask("status")["reload"]["done"] == sorted(fleet.workers())
+    source.reference.reload(LATER)
+    source.send()
+    source.check()
 
 
 def test_what_is_forgotten_stays_so_when_it_moves(fleet: FleetProcess, source: Source) -> None:
@@ -210,7 +231,8 @@ def test_a_fleet_whose_supervisor_was_killed_goes_on(
     sockets.close()
     first.process.kill()
     first.process.wait()
-    second = FleetProcess(model, tmp_path, *where)
+    second = FleetProcess(model, tmp_path, *where, "--preload")
+    wait_until(lambda: in_memory(second) == len(STREAMS))  # though nobody has asked for them
     sockets = PlainSockets(next(iter(second.workers().values()))["router"])
     for stream in STREAMS:  # its workers have committed what nobody had asked them to
         assert sockets.step(stream, 2, [1.0, 2.0]).seq == 2

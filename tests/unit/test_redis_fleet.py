@@ -14,10 +14,11 @@ from streamlstm.engine.records import store_key
 from streamlstm.errors import ArrivingError, StoreError
 from streamlstm.fleet import table_redis
 from streamlstm.fleet.table_redis import TableRedis, open_table
-from streamlstm.serving import partitions
+from streamlstm.serving import partitions, preloading
 from streamlstm.serving.commits import SharedCommits
 from streamlstm.serving.native import layout
 from streamlstm.serving.partitions import Partitions
+from streamlstm.serving.preloading import Preloading
 from streamlstm.serving.stores import lease
 from streamlstm.serving.stores.header import header_of
 from streamlstm.serving.stores.open import Membership, open_checkpointer
@@ -319,6 +320,47 @@ def test_partitions_that_come_back_are_written_again(
     records = worker.checkpointer._store.get(KEYS)
     again.dirty_tracker().restore(STREAMS, [record for record in records if record is not None])
     assert exports(again) == exports(worker.engine)
+
+
+def test_streams_of_own_partitions_are_preloaded_as_far_as_there_is_room(
+    redis: Redis, table: TableRedis, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.commit(worker.step())
+    worker.checkpointer.close()
+    monkeypatch.setattr(preloading, "LOOKED_AT", 7)
+    again = Worker(redis, table)
+    stored, streams = again.checkpointer.stored, again.engine.hand_over()
+    stored.are_own = again.partitions.are_here
+    loading = Preloading(streams, stored)
+    assert not loading.advance()  # nobody has given it anything
+    again.partitions.follow(owned(table, 0, 1))
+    again.partitions.set(range(0, wire.PARTITIONS, 2), layout.HERE)
+
+    def load() -> list[int | str]:
+        loading.begin()
+        while loading.advance():
+            pass
+        return again.engine.streams()
+
+    mine = {s for s, p in zip(STREAMS, PARTITIONS, strict=True) if p % 2 == 0}
+    first = min(mine & set(range(50)))
+    for engine in (again.engine, worker.engine):
+        stored.restore([first] if engine is again.engine else [])  # as for a message
+        engine.step(first, [2.0, 1.0])
+    streams.set_limit(5)
+    assert len(load()) == 5
+    streams.set_limit(100)
+    redis.kill()
+    assert len(load()) == 5
+    assert not loading.advance()  # nor is it asked again at once
+    redis.start()
+    stored.outage.end()
+    while loading.advance():  # from where it was
+        pass
+    assert set(again.engine.streams()) == mine
+    assert exports(again.engine) == {s: worker.engine.export_stream(s) for s in mine}
+    assert stored.list_page(None, None, 1000) == []
+    again.checkpointer.close()
 
 
 def test_a_worker_without_a_lease_by_its_own_clock_answers_busy(worker: Worker) -> None:

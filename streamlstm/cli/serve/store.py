@@ -33,7 +33,8 @@ def checkpointing(
         yield None
         return
     with checkpointer:
-        if preload and checkpointer.shared is None:  # else it has no partitions yet
+        checkpointer.stored.preloads = preload
+        if preload and checkpointer.shared is None:  # else when it has got partitions
             _preload(checkpointer, when_full == "evict-idle")
         yield checkpointer
 

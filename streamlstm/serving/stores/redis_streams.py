@@ -80,21 +80,25 @@ class RedisStreams:
 
     def keys(self, prefix: bytes, after: bytes, count: int) -> list[bytes]:
         """Return the next keys in their order."""
-        return [key for key, _ in self.page(prefix, after, count)]
+        with self.failing("read"):
+            return list(self._keys_after(prefix, after, count))
 
     def page(self, prefix: bytes, after: bytes, count: int) -> list[tuple[bytes, bytes]]:
         """Return the next streams in the order of their keys, with their records."""
-        start = b"(" + after if after >= prefix else b"[" + prefix
-        end = b"(" + prefix + b"\xff" if prefix else b"+"  # no byte of UTF-8 is 255
         space = self.space
         with self.failing("read"):
-            while keys := space.reader.zrangebylex(space.order, start, end, 0, count):
+            while keys := self._keys_after(prefix, after, count):
                 records = space.reader.hmget(space.streams, keys)
                 found = [(k, r) for k, r in zip(keys, records, strict=True) if r is not None]
                 if found:
                     return found
-                start = b"(" + keys[-1]  # all were deleted in between
+                after = keys[-1]  # all were deleted in between
         return []
+
+    def _keys_after(self, prefix: bytes, after: bytes, count: int) -> Any:
+        start = b"(" + after if after >= prefix else b"[" + prefix
+        end = b"(" + prefix + b"\xff" if prefix else b"+"  # no byte of UTF-8 is 255
+        return self.space.reader.zrangebylex(self.space.order, start, end, 0, count)
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield key and record of every stream."""

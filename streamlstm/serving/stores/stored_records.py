@@ -46,6 +46,11 @@ class StoredRecords:
         self.adopted: list[Adopted] = []
         self.incoming: dict[bytes, bytes] = {}
 
+    @property
+    def is_out(self) -> bool:
+        """True if reading has failed, and it is not yet time to try again."""
+        return self.outage.error is not None and self.outage.retry_in() > 0
+
     def read(
         self, keys: Sequence[bytes], elsewhere: Sequence[Adopted]
     ) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
@@ -58,7 +63,8 @@ class StoredRecords:
         """
         if not keys:
             return {}, {}
-        if self.outage.error is not None and self.outage.retry_in() > 0:
+        if self.is_out:
+            assert self.outage.error is not None
             raise self.outage.error
         try:
             own = self._of_store(keys)

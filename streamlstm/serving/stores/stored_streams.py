@@ -12,7 +12,7 @@ from ...engine.dirty_tracker import DirtyTracker
 from ...engine.ids import MAX_INTEGER_ID, StreamId
 from ...engine.records import store_key, stream_from_key
 from ...engine.stream_producers import Standing
-from ...errors import DamagedRecordError
+from ...errors import DamagedRecordError, StoreError
 from .adopted import Adopted
 from .shared_store import SharedStore
 from .store import Store
@@ -35,6 +35,8 @@ class StoredStreams(StoredRecords):
     ----------
     returned : int
         Streams that were restored because a message needed them.
+    preloads : bool
+        Whether streams of a store that others share are brought into memory without need.
     are_own : callable or None
         Tells of each stream whether it is this worker's, where others share the store.
     """
@@ -45,6 +47,7 @@ class StoredStreams(StoredRecords):
         self._shared = store if isinstance(store, SharedStore) else None
         self._remaining = store.count()  # streams of the store that may not be in memory
         self.returned = 0
+        self.preloads = False
         self.are_own: Callable[[Sequence[StreamId]], list[bool]] | None = None
 
     @property
@@ -177,6 +180,23 @@ class StoredStreams(StoredRecords):
             progress(done, total)
         return done
 
+    def preload_own(self, keys: Sequence[bytes], most: int) -> None:
+        """Bring the first of those of these streams into memory that are this worker's.
+
+        Parameters
+        ----------
+        keys : sequence of bytes
+        most : int
+            How many there is room for.
+
+        Raises
+        ------
+        StoreError
+            As for :meth:`restore`.
+        """
+        mine = self._own(self._tracker.absent(_streams(keys)))
+        self._put_back(self._find(mine[:most])[0])
+
     def _own(self, streams: list[StreamId]) -> list[StreamId]:
         """Return those of these streams that are this worker's."""
         if self.are_own is None:
@@ -222,7 +242,11 @@ class StoredStreams(StoredRecords):
         StoreError
             If it cannot be read.
         """
-        return self._store.keys(b"", after, count)
+        try:
+            return self._store.keys(b"", after, count)
+        except StoreError as error:
+            self.outage.record(error)
+            raise
 
     def records_of(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return the records of those streams that are in the store and not in memory.
