@@ -16,13 +16,16 @@ class Clock:
     ----------
     now : float
         Seconds.
-    called : int
     """
 
     now: float = 0.0
-    called: int = 0
     _due: list[tuple[float, int, Callable[[], object]]] = field(default_factory=list)
     _numbers: int = 0
+
+    @property
+    def called(self) -> int:
+        """How many functions were called."""
+        return self._numbers - len(self._due)
 
     def after(self, seconds: float, call: Callable[[], object]) -> None:
         """Call a function some seconds from now."""
@@ -31,9 +34,9 @@ class Clock:
 
     def run(self, until: float) -> None:
         """Let time pass."""
-        while self._due and self._due[0][0] <= until:
-            self.now, _, call = heapq.heappop(self._due)
-            self.called += 1
+        due, pop = self._due, heapq.heappop
+        while due and due[0][0] <= until:
+            self.now, _, call = pop(due)
             call()
         self.now = until
 

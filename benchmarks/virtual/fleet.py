@@ -83,6 +83,8 @@ class Fleet:
         self.told = 0  # messages between the supervisor and workers
         self.published = 0
         self.coordinator = self._resume()
+        self._seen: wire.FleetTable | None = None  # of which the owners are known
+        self._owners: list[str | None] = []
 
     # --- the supervisor ---
 
@@ -243,8 +245,11 @@ class Fleet:
 
     def owner(self, partition: int) -> str | None:
         """Return who has a partition, by the table."""
-        owner = self.coordinator.table.owner(partition)
-        return None if owner is None else owner.name
+        table = self.coordinator.table
+        if table is not self._seen:
+            found = map(table.owner, range(len(table.owners)))
+            self._seen, self._owners = table, [each and each.name for each in found]
+        return self._owners[partition]
 
     def step(self, name: str, stream: Stream, seq: int) -> tuple[str, int]:
         """Give a worker an observation; return its answer.
@@ -257,9 +262,9 @@ class Fleet:
         worker = self.workers[name]
         if worker.states.get(stream[0]) != HERE:
             return "elsewhere", 0
-        others = [w for w in self.workers.values() if w is not worker]
-        if any(other.states.get(stream[0]) == HERE for other in others):
-            raise FaultError(f"two workers have partition {stream[0]}")
+        for other in self.workers.values():
+            if other.states.get(stream[0]) == HERE and other is not worker:
+                raise FaultError(f"two workers have partition {stream[0]}")
         before = worker.find(stream)
         if before != expected(before.seq):
             raise FaultError(f"stream {stream}: its state after {before.seq} is another's")

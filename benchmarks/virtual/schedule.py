@@ -49,7 +49,7 @@ class Publisher:
         """Send the next observation of a stream to its owner, as it is known now."""
         assert self.fleet is not None
         name = self.fleet.owner(stream[0])
-        self.clock.after(self.chance.random() * NETWORK, lambda: self._arrive(name, stream))
+        self.clock.after(self.chance.random() * NETWORK, partial(self._arrive, name, stream))
 
     def _arrive(self, name: str | None, stream: Stream) -> None:
         assert self.fleet is not None
@@ -66,7 +66,7 @@ class Publisher:
                     )
                     raise FaultError(said)
                 self.next[stream] = seq + 1
-        self.clock.after(wait, lambda: self.send(stream))
+        self.clock.after(wait, partial(self.send, stream))
 
     def confirm(self, stream: Stream, seq: int) -> None:
         """Note that an observation is committed: it is not sent again."""
