@@ -1,10 +1,11 @@
 """What a fleet costs on one machine: pauses of streams that move, and what a second worker brings.
 
-    python -m benchmarks.fleet [--only moves|kills|workers] [--json [FILE]]
+    python -m benchmarks.fleet [--only moves|kills|workers] [--store lmdb|redis] [--json [FILE]]
 
 The streams of one partition move between two workers and back, while an open loop sends numbered
 observations to them and to others (H = 64); a pause is the longest time from when an observation
-of a moved stream was due to its answer. A worker is killed with SIGKILL while a client steps one of
+of a moved stream was due to its answer. Workers have folders of LMDB, and then one Redis for all,
+if there is a redis-server. A worker is killed with SIGKILL while a client steps one of
 its streams, and then all of them: first answer, and all streams back, seconds since the kill. Two
 workers against one, one STEP a message: each worker
 has one core for all its threads, and compiled threads in this process send on whatever is left; the
@@ -35,6 +36,7 @@ from .harness import Row, parser, report, steps
 from .live.fleet import Answer, Fleet, Load, ids_of
 from .live.messages import model, observations, one_a_message
 from .live.processes import Sockets
+from .live.redis_server import RedisServer, redis_server
 
 PARTITION = 3  # that moves
 OTHERS = 1_200  # streams of other partitions
@@ -49,6 +51,8 @@ CORES = sorted(os.sched_getaffinity(0))[:2]
 TARGETS = {
     "moves 1000": 20.0,
     "moves 10000": 100.0,
+    "moves 1000, redis": 20.0,
+    "moves 10000, redis": 100.0,
     "first answer of 5000": 0.1,
     "back 5000": 0.5,
     "back 100000": 3.0,
@@ -56,10 +60,20 @@ TARGETS = {
 }
 
 
-def moves(file: Path, folder: Path, streams: int) -> tuple[list[Row], float]:
+def moves(file: Path, store: str, ratios: dict[str, Any]) -> list[Row]:
+    """Return the pauses of moves with a store; note the medians of the longest."""
+    rows = []
+    for streams in (1_000, 10_000):
+        more, longest = _moves(file, f"{store}-{streams}", streams)
+        rows += more
+        ratios[f"moves {streams}{'' if store.startswith('lmdb') else ', redis'}"] = longest
+    return rows
+
+
+def _moves(file: Path, store: str, streams: int) -> tuple[list[Row], float]:
     """Return the pauses of moves of ``streams`` streams, and the median of them in ms."""
-    store = ("--store", f"lmdb:{folder / f'moves-{streams}'}")
-    with Fleet(file, 2, *store, "--capacity", str(4 * streams + 8 * OTHERS)) as fleet:
+    options = ("--store", store, "--capacity", str(4 * streams + 8 * OTHERS))
+    with Fleet(file, 2, *options) as fleet:
         moved = ids_of(PARTITION, streams)
         others = [stream for p in range(100, 100 + OTHERS) for stream in ids_of(p % 900 + 100, 1)]
         others = list(dict.fromkeys(others))
@@ -82,7 +96,8 @@ def moves(file: Path, folder: Path, streams: int) -> tuple[list[Row], float]:
                 if turn:  # the first one compiles
                     found.append(_pauses(answers, set(moved)))
     medians = {key: statistics.median(each[key] for each in found) for key in found[0]}
-    row: Row = {"question": f"{streams} streams move", "unit": "ms", **medians}
+    kind = "LMDB" if store.startswith("lmdb") else "Redis"
+    row: Row = {"question": f"{streams} streams move, {kind}", "unit": "ms", **medians}
     return [row], medians["longest pause"]
 
 
@@ -211,6 +226,7 @@ def main() -> None:
     """Run the benchmark."""
     arguments = parser(__doc__ or "")
     arguments.add_argument("--only", choices=("moves", "kills", "workers"))
+    arguments.add_argument("--store", choices=("lmdb", "redis"), help="of the moves; both")
     options = arguments.parse_args()
     rows: list[Row] = []
     ratios: dict[str, Any] = {}
@@ -219,9 +235,11 @@ def main() -> None:
         file = folder / "model.safetensors"
         model().save(file)
         if options.only in (None, "moves"):
-            for streams in (1_000, 10_000):
-                more, ratios[f"moves {streams}"] = moves(file, folder, streams)
-                rows += more
+            if options.store in (None, "lmdb"):
+                rows += moves(file, f"lmdb:{folder}/moves", ratios)
+            if options.store in (None, "redis") and redis_server() is not None:
+                with RedisServer(folder) as redis:
+                    rows += moves(file, f"{redis.url}?prefix=moves", ratios)
         if options.only in (None, "kills"):
             for streams in (5_000, 100_000):
                 more, times = kills(file, folder, streams)
