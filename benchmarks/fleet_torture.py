@@ -4,9 +4,11 @@
         [--seed N] [--json [FILE]]
 
 As benchmarks.torture, with a fleet in place of the worker. Each round kills a worker, the
-supervisor or a publisher with SIGKILL, stops a worker for a while, moves partitions, changes the
-number of workers, or changes the model of all of them and perhaps kills one right after that; or
-does all of it but the last.
+supervisor, the gateway or a publisher with SIGKILL, stops a worker for a while, cuts connections,
+moves partitions, changes the number of workers, or changes the model of all of them and perhaps
+kills one meanwhile; or the store fails: Redis is killed or stopped for longer than leases run, the
+disk under folders of LMDB is full, or they are deleted while all streams are in memory. Or all of
+it but the change of the model.
 """
 
 from .live.fleet_chaos import FleetChaosRun

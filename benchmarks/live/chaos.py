@@ -70,6 +70,11 @@ class Publisher:
         if self._process.poll() is not None:
             raise ViolationError(f"the publisher ended by itself:\n{self._stderr.read_text()}")
 
+    def signal(self, number: int) -> None:
+        """Send it a signal that does not end it."""
+        self.check()
+        self._process.send_signal(number)
+
     def end(self, number: int) -> Any:
         """Send it a signal, and return its records after its end."""
         self.check()
@@ -190,11 +195,15 @@ class ChaosRun:
         publisher, self._publisher = self._publisher, None
         self._wait_until(lambda: publisher.reader.delivered > 0, publisher)
         self._collect(publisher, publisher.end(signal.SIGTERM))
-        if self._variant:  # exported states name the model
-            self._change_model()
+        self._bring_model_back()
         records, self._records = np.concatenate(self._records), []
         with self._client() as client:
             return self.verifier.verify(records, client)
+
+    def _bring_model_back(self) -> None:
+        """Let the worker have the first variant, since exported states name the model."""
+        if self._variant:
+            self._change_model()
 
     def _kill(self, kind: str) -> None:
         kills = self._kills()

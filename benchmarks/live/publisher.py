@@ -12,11 +12,16 @@ The events are records of a fixed size, each with its stream and sequence number
 ``send`` has returned, DELIVERED with the prediction, FLUSHED with the last number of a stream when
 all is confirmed, REPLAYED with the number of observations sent again so far. Each write to the pipe
 is atomic, so that SIGKILL leaves complete records.
+
+SIGUSR1 cuts some of its connections, as a network does: whatever is under way, at either end.
 """
 
 import os
+import random
 import signal
+import socket
 import sys
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -32,6 +37,7 @@ NEW_STREAMS = 40  # streams that start in each pass
 SILENT_EVERY, TIMED_EVERY = 4, 50  # one stream in so many has no callback, or has event times
 TIMEOUT = 60.0  # seconds
 MISSING = 8  # of 256 values
+CUT_FRACTION = 0.7  # of the connections
 ONLINE = Online(
     fill="last", scale="stream", adapt="rls", intervals=(0.5, 0.9), anomaly=True, alarm_rate=0.01
 )
@@ -166,10 +172,21 @@ def publish(senders: list[Sender], stopping: list[int]) -> None:
     write_records(REPLAYED, [0], [sum(sender.publisher.replayed for sender in senders)])
 
 
+def cut_connections() -> None:
+    """Cut some of the connections of this process."""
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # it is closed, or no socket
+            end = socket.socket(fileno=os.dup(int(name)))
+            with end:
+                if end.family == socket.AF_INET and random.random() < CUT_FRACTION:
+                    end.shutdown(socket.SHUT_RDWR)
+
+
 def main() -> None:
     """Publish until a signal arrives."""
     stopping: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopping.append(number))
+    signal.signal(signal.SIGUSR1, lambda *_: cut_connections())
     endpoint, journal, count, seed = sys.argv[1:]
     streams = np.arange(int(count))
     numbers = {name(n): n for n in range(int(count))}
