@@ -7,8 +7,8 @@ As benchmarks.torture, with a fleet in place of the worker. Each round kills a w
 supervisor, the gateway or a publisher with SIGKILL, stops a worker for a while, cuts connections,
 moves partitions, changes the number of workers, or changes the model of all of them and perhaps
 kills one meanwhile; or the store fails: Redis is killed or stopped for longer than leases run, the
-disk under folders of LMDB is full, or they are deleted while all streams are in memory. Or all of
-it but the change of the model.
+disk under folders of LMDB is full, or they are deleted under workers that live. Or all of it but
+the change of the model.
 """
 
 from .live.fleet_chaos import FleetChaosRun

@@ -30,6 +30,7 @@ STALL_SECONDS = 0.5  # for which a worker is stopped, at most
 MOVES = 20  # of single partitions in a round, at most
 RELOAD_SECONDS = 0.3  # after which something is killed while all change their model, at most
 TROUBLE_SECONDS = 3.0  # for which a store does not work, at most: leases in Redis end before
+SETTLE_SECONDS = 10.0  # for which a store that is to be deleted waits for a fleet to be settled
 LOOK_SECONDS = 0.05  # between two looks at whether something is so by now
 
 
@@ -40,7 +41,7 @@ class FleetChaosRun(ChaosRun):
         super().__init__(folder, store, streams, seed, longest)
         self.kinds = (*self._kills(), "all")
         self._file, self._store = folder / "fleet.json", folder / "store"
-        self._size, self._all_in_memory = 2, False
+        self._size = 2
         self._trouble: threading.Thread | None = None
         self._direct, self._cuts = True, 0
         self._interrupted = False  # a change of the model: which one runs is not known
@@ -195,42 +196,28 @@ class FleetChaosRun(ChaosRun):
                 time.sleep(seconds)
 
     def _delete_store(self) -> bool:
-        """Delete the store, if all of it is in memory, and wait until it is written again.
+        """Delete the store, and wait until the workers have written it again.
 
-        Until then, what a worker has is lost if it is killed.
+        Only while no folder of a worker that has ended is read: nobody has that in memory.
         """
-        if self._worker is None or not self._all_in_memory:
+        if self._worker is None:
             return False
-        status = self._ask()
-        if not status["settled"] or any(each["stored"] for each in status["workers"]):
+        if not self._until(lambda: bool(self._ask()["settled"]), SETTLE_SECONDS):
             return False
-        with self._client() as client:
-            before = self._stores(client)
-            shutil.rmtree(self._store)
-            self._until(lambda: self._losses_since(client, before))
-            begun = self._stores(client)
-            self._until(lambda: self._commits_since(client, begun))
-            self._until((self._store / "table.json").exists)
+        files = [self._store / "table.json", *self._store.glob("worker-*/data.mdb")]
+        shutil.rmtree(self._store)
+        if not self._until(lambda: all(file.exists() for file in files)):
+            raise ViolationError(f"the store was not written again:\n{self._fleet.stderr()}")
         return True
 
-    def _stores(self, client: Client) -> dict[str, dict[str, Any]]:
-        return {name: each["store"] for name, each in client.info()["workers"].items()}
-
-    def _losses_since(self, client: Client, before: dict[str, dict[str, Any]]) -> bool:
-        now = self._stores(client)
-        return all(now[name]["losses"] > each["losses"] for name, each in before.items())
-
-    def _commits_since(self, client: Client, before: dict[str, dict[str, Any]]) -> bool:
-        """Return whether all that was in memory then is committed: one commit was under way."""
-        now = self._stores(client)
-        return all(now[name]["committed"] > each["committed"] + 1 for name, each in before.items())
-
-    def _until(self, holds: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + TIMEOUT
+    def _until(self, holds: Callable[[], bool], seconds: float = TIMEOUT) -> bool:
+        """Wait until something holds; return False if it does not within some seconds."""
+        deadline = time.monotonic() + seconds
         while not holds():
             if time.monotonic() > deadline:
-                raise ViolationError(f"the store was not written again:\n{self._fleet.stderr()}")
+                return False
             time.sleep(LOOK_SECONDS)
+        return True
 
     # --- starts ---
 
@@ -246,8 +233,7 @@ class FleetChaosRun(ChaosRun):
             options = ["--store", place, "--other-model", "keep"]
             options += ["--commit-ms", str(self._random.choice(COMMITS_MS))]
             options += ["--gateway", "tcp://127.0.0.1:*"]
-            self._all_in_memory = self._random.random() < 0.5
-            if not self._all_in_memory:
+            if self._random.random() < 0.5:
                 slots = max(self._streams // 4, min(FEW_SLOTS, self._streams))
                 options += ["--capacity", str(slots * self._size), "--when-full", "evict-idle"]
             options += ["--preload"] if self._random.random() < 0.5 else []
