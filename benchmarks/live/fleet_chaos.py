@@ -205,7 +205,7 @@ class FleetChaosRun(ChaosRun):
         if not self._until(lambda: bool(self._ask()["settled"]), SETTLE_SECONDS):
             return False
         files = [self._store / "table.json", *self._store.glob("worker-*/data.mdb")]
-        shutil.rmtree(self._store)
+        shutil.rmtree(self._store.rename(self._folder / "gone"))  # the workers write meanwhile
         if not self._until(lambda: all(file.exists() for file in files)):
             raise ViolationError(f"the store was not written again:\n{self._fleet.stderr()}")
         return True
