@@ -102,7 +102,7 @@ def source(fleet: FleetProcess) -> Iterator[Source]:
 
 
 def in_memory(fleet: FleetProcess) -> int:
-    return sum(each["streams"] for each in fleet.ask("status")["workers"])
+    return sum(each["streams"] or 0 for each in fleet.ask("status")["workers"])
 
 
 def wait_until(done: Callable[[], object]) -> None:
