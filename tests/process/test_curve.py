@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from streamlstm.client.aio.client import AsyncClient
 from streamlstm.client.client import Client
 from streamlstm.client.keys import Role, load_key, new_key
 from streamlstm.client.publisher import Publisher
+from streamlstm.client.replay.publisher import ReplayingPublisher
 from streamlstm.client.subscriber import Subscriber
 from streamlstm.errors import HandshakeError, RemoteError, WorkerTimeoutError
 
@@ -378,7 +380,7 @@ def test_limits_are_of_a_key_over_all_its_connections(
 
 
 @pytest.mark.exhaustive
-def test_the_gateway_of_a_fleet_knows_keys_and_roles(ring: Ring, tmp_path: Path) -> None:
+def test_a_fleet_and_its_gateway_know_keys_and_roles(ring: Ring, tmp_path: Path) -> None:
     from .conftest import MODEL
     from .fleet_process import FleetProcess
 
@@ -404,5 +406,32 @@ def test_the_gateway_of_a_fleet_knows_keys_and_roles(ring: Ring, tmp_path: Path)
                 sender.forget("a")
             with pytest.raises(HandshakeError):
                 stranger.ping()
+        file = fleet.endpoints
+        journal = tmp_path / "journal"
+        with (
+            Client(endpoints=file, timeout=PATIENCE, **ring.of("all")) as client,
+            Client(endpoints=file, timeout=PATIENCE, **ring.of("read-only")) as reader,
+            Client(endpoints=file, timeout=PATIENCE, **ring.of("publish-only")) as sender,
+            Subscriber(endpoints=file, timeout=PATIENCE, **ring.of("read-only")) as subscriber,
+            ReplayingPublisher(
+                endpoints=file, journal=journal, timeout=PATIENCE, **ring.of("publish-only")
+            ) as publisher,
+        ):
+            names = [f"direct-{n}" for n in range(20)]
+            assert client.step_many(names, [X] * 20, seqs=[1] * 20).shape == (20, 3)
+            assert publisher.send_many(names, [X] * 20) == [2] * 20
+            publisher.flush(PATIENCE)
+            assert reader.last_seqs(names) == [2] * 20
+            assert reader.info()["streams"] >= 20
+            assert sender.step("direct-0", X, seq=3).shape == (3,)
+            with pytest.raises(RemoteError, match="this key is read-only"):
+                reader.step("direct-0", X)
+            with pytest.raises(RemoteError, match="this key is publish-only"):
+                sender.forget("direct-0")
+            subscriber.timeout, heard = 0.1, None
+            while heard != "heard":  # it is connected to its worker by then
+                sender.step("heard", X)
+                with suppress(WorkerTimeoutError):
+                    heard = subscriber.receive().stream
     finally:
         assert fleet.stop() == 0

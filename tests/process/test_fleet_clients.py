@@ -185,6 +185,19 @@ def replay(
             assert (engine.step("seen", [1.0, 2.0]) == engine.step(stream, [1.0, 2.0])).all()
 
 
+def block(fleet: FleetProcess, is_over: Callable[[], bool]) -> None:
+    """Step and ask for streams of all partitions at once, some of which are always on their way."""
+    engine, streams = reference(fleet), [f"block-{n}" for n in range(4_000)]
+    with Client(endpoints=fleet.endpoints, timeout=TIMEOUT) as client:
+        seq = 0
+        while not is_over() or seq < 3:
+            seq += 1
+            rows = np.full((len(streams), 2), seq / 10, np.float32)
+            found = client.step_many(streams, rows, seqs=[seq] * len(streams))
+            assert (found == engine.step_many(streams, rows)).all()
+            assert client.last_seqs(streams) == [seq] * len(streams)
+
+
 def listen_to(fleet: FleetProcess, is_over: Callable[[], bool], begun: threading.Event) -> None:
     """Hear each prediction once, from whatever worker; ``begun`` is set when it can begin."""
     streams = ids("heard")[30:]
@@ -296,6 +309,20 @@ def test_all_clients_lose_nothing_while_streams_move(fleet: FleetProcess, tmp_pa
             over.set()
         for load in loads:
             load.result()
+
+
+def test_blocks_of_many_streams_are_answered_while_streams_move(fleet: FleetProcess) -> None:
+    over = threading.Event()
+    with ThreadPoolExecutor() as pool:
+        blocks = pool.submit(block, fleet, over.is_set)
+        try:
+            fleet.ask("scale", 3)
+            settle(fleet)
+            fleet.ask("scale", 2)
+            settle(fleet)
+        finally:
+            over.set()
+        blocks.result()
 
 
 def test_a_journal_is_replayed_exactly_once_although_a_worker_is_killed(

@@ -152,14 +152,13 @@ def _error(
     values: NDArray[Any] | None = None
     for rows, result, failed in zip(parts, results, errors, strict=True):
         at = list(rows)
-        before = None if failed is None else getattr(failed, "divided", None)
-        if before is not None:  # a part that was divided itself
-            applied[at], doubtful[at] = before.applied, before.in_doubt
-            values = _put(values, count, rows, before.values)
-        elif failed is None:
+        if failed is None:
             applied[at] = applies
             if isinstance(result, Rows):
-                values = _put(values, count, rows, result.results[:, : result.layout.outputs])
+                found = result.results[:, : result.layout.outputs]
+                if values is None:
+                    values = np.full((count, found.shape[1]), np.nan, found.dtype)
+                values[at] = found
         elif not isinstance(failed, RemoteError):
             doubtful[at] = getattr(failed, "in_doubt", True)
     if isinstance(error, StreamLSTMError):
@@ -168,14 +167,3 @@ def _error(
         if applied.any() or (doubtful.any() and not doubtful.all()):
             error.divided = Divided(applied, doubtful, values)
     return error
-
-
-def _put(
-    values: NDArray[Any] | None, count: int, rows: Sequence[int], found: NDArray[Any] | None
-) -> NDArray[Any] | None:
-    if found is None:
-        return values
-    if values is None:
-        values = np.full((count, found.shape[1]), np.nan, found.dtype)
-    values[list(rows)] = found
-    return values

@@ -28,16 +28,31 @@ def by_owner(
     router_of : callable
         Returns who has a partition.
     settle : callable
-        Called with the request, its result and its error when all parts are answered.
+        Called with the whole request, its result and its error when all parts are answered.
     """
+    assert request.rows is not None
+    return _parts(request, division.groups([router_of(n) for n in request.rows]), settle)
+
+
+def without(request: FleetRequest, partition: int, settle: Settle) -> list[FleetRequest]:
+    """Return the part of a STEPS or LAST that names streams of a partition, and the others."""
+    of = request.rows
+    assert of is not None
+    apart = [row for row, n in enumerate(of) if n == partition]
+    others = [row for row, n in enumerate(of) if n != partition]
+    return _parts(request, [apart, others], settle)
+
+
+def _parts(
+    request: FleetRequest, groups: Sequence[Sequence[int]], settle: Settle
+) -> list[FleetRequest]:
     of, message = request.rows, request.message
     assert of is not None
     assert isinstance(message, wire.Steps | wire.Last)
-    groups = division.groups([router_of(n) for n in of])
-    whole = _whole(request, groups, settle)
+    whole, places = _divided(request, groups, settle)
     decode = division.decoder_of_part(request.decode)
     parts = []
-    for place, rows in enumerate(groups):
+    for place, rows in zip(places, groups, strict=True):
         part = request.part(Part(whole, place), division.select(message, rows), decode)
         part.place([of[n] for n in rows])
         parts.append(part)
@@ -49,25 +64,31 @@ def by_row(request: FleetRequest, settle: Settle) -> list[FleetRequest]:
     of, message = request.rows, request.message
     assert of is not None
     assert isinstance(message, wire.Steps)
-    whole = _whole(request, [[n] for n in range(len(of))], settle)
+    whole, places = _divided(request, [[n] for n in range(len(of))], settle)
     parts = []
-    for n, partition in enumerate(of):
-        part = request.part(Part(whole, n), division.single(message, n), division.decode_row)
+    for n, (place, partition) in enumerate(zip(places, of, strict=True)):
+        part = request.part(Part(whole, place), division.single(message, n), division.decode_row)
         part.partitions = (partition,)
         parts.append(part)
     return parts
 
 
-def _whole(request: FleetRequest, groups: Sequence[Sequence[int]], settle: Settle) -> Whole:
+def _divided(
+    request: FleetRequest, groups: Sequence[Sequence[int]], settle: Settle
+) -> tuple[Whole, Sequence[int]]:
+    """Return the whole that a request is, or belongs to, and the places of its parts there."""
+    if isinstance(request.future, Part):
+        return request.future.whole, request.future.whole.divide(request.future.place, groups)
+
     def finish(whole: Whole) -> None:
         try:
-            result = division.join(request.decode, groups, whole.results, whole.errors)
+            result = division.join(request.decode, whole.groups, whole.results, whole.errors)
         except Exception as error:
             settle(request, None, error)
         else:
             settle(request, result, None)
 
-    return Whole(request, len(groups), finish)
+    return Whole(request, groups, finish), range(len(groups))
 
 
 def for_all(
@@ -91,7 +112,7 @@ def for_all(
             names = [worker.name for worker in workers]
             settle(request, dict(zip(names, whole.results, strict=True)), None)
 
-    whole = Whole(request, len(workers), finish)
+    whole = Whole(request, [()] * len(workers), finish)
     parts = []
     for place, worker in enumerate(workers):
         part = request.part(Part(whole, place), request.message, request.decode)

@@ -226,5 +226,7 @@ class FleetQueue(Tracking):
         self._deadline = min(left)
 
     def _fail_unsent(self, request: FleetRequest) -> None:
-        error = request.refusal or no_owner(self.endpoint, request.timeout, self._links.failure())
+        error = request.refusal or self._denied
+        if error is None:
+            error = no_owner(self.endpoint, request.timeout, self._links.failure())
         self._settle(request, None, error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ... import wire
@@ -107,24 +107,29 @@ class Whole:
     ----------
     request : FleetRequest
         The whole.
-    count : int
-        Number of parts.
+    groups : sequence of sequence of int
+        The rows of each part.
     finish : callable
         Called with this when all are answered.
 
     Attributes
     ----------
+    groups
+        As given, and of parts into which parts were divided later.
     results, errors : list
         Of each part; None where it has the other.
     """
 
     def __init__(
-        self, request: FleetRequest, count: int, finish: Callable[[Whole], object]
+        self,
+        request: FleetRequest,
+        groups: Sequence[Sequence[int]],
+        finish: Callable[[Whole], object],
     ) -> None:
-        self.request = request
-        self.results: list[Any] = [None] * count
-        self.errors: list[Exception | None] = [None] * count
-        self._left, self._finish = count, finish
+        self.request, self.groups = request, list(groups)
+        self.results: list[Any] = [None] * len(groups)
+        self.errors: list[Exception | None] = [None] * len(groups)
+        self._left, self._finish = len(groups), finish
 
     def note(self, place: int, result: Any, error: Exception | None) -> None:
         """Take the answer of a part."""
@@ -133,18 +138,37 @@ class Whole:
         if not self._left:
             self._finish(self)
 
+    def divide(self, place: int, groups: Sequence[Sequence[int]]) -> list[int]:
+        """Replace a part by parts that have some of its rows each; return their places."""
+        rows, more = self.groups[place], len(groups) - 1
+        places = [place, *range(len(self.groups), len(self.groups) + more)]
+        self.groups += [()] * more
+        self.results += [None] * more
+        self.errors += [None] * more
+        self._left += more
+        for n, group in zip(places, groups, strict=True):
+            self.groups[n] = [rows[row] for row in group]
+        return places
+
 
 class Part:
-    """The future of a part: it tells the whole."""
+    """The future of a part: it tells the whole.
 
-    __slots__ = ("_place", "_whole")
+    Attributes
+    ----------
+    whole : Whole
+    place : int
+        Its number there.
+    """
+
+    __slots__ = ("place", "whole")
 
     def __init__(self, whole: Whole, place: int) -> None:
-        self._whole, self._place = whole, place
+        self.whole, self.place = whole, place
 
     def done(self) -> bool:
         """Return whether nobody wants the answer any more."""
-        return bool(self._whole.request.future.done())
+        return bool(self.whole.request.future.done())
 
     def cancelled(self) -> bool:
         """Return False: only a whole can be cancelled."""
@@ -155,8 +179,8 @@ class Part:
 
     def set_result(self, result: Any) -> None:
         """Tell the whole a result."""
-        self._whole.note(self._place, result, None)
+        self.whole.note(self.place, result, None)
 
     def set_exception(self, error: Exception) -> None:
         """Tell the whole an error."""
-        self._whole.note(self._place, None, error)
+        self.whole.note(self.place, None, error)

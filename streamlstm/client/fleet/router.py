@@ -115,6 +115,14 @@ class Router:
         """Return the endpoint of a partition's owner; None if it is not known."""
         return self._partitions[partition].router
 
+    def is_proven(self, partition: int) -> bool:
+        """Return whether the owner of a partition has answered since it became one."""
+        return self._partitions[partition].proven
+
+    def doubt(self, partition: int) -> None:
+        """Send requests of a partition one by one, until one is answered."""
+        self._partitions[partition].proven = False
+
     # --- requests ---
 
     def add(self, routed: Routed) -> bool:
@@ -146,20 +154,30 @@ class Router:
         divided (:meth:`divide`).
         """
         found: list[Routed] = []
+        # Each is looked at once, not once for each of its partitions.
+        divided: set[int] = set()
+        held: set[int] = set()
         while self.stirred:
             n = self.stirred.pop()
-            while (waiting := self._partitions[n].waiting) and self._may_go(waiting[0]):
+            while waiting := self._partitions[n].waiting:
                 routed = waiting[0]
+                if id(routed) in divided or id(routed) in held:
+                    break
+                if not self._may_go(routed):
+                    held.add(id(routed))
+                    break
                 found.append(routed)
                 routers = {self._partitions[p].router for p in routed.partitions}
                 if len(routers) > 1:
+                    divided.add(id(routed))
                     break  # nothing passes it until it is divided
                 self._take_out(routed)
+                held.clear()  # one of them may be the first now
                 routed.router = routers.pop()
                 for p in routed.partitions:
                     self._partitions[p].in_flight += 1
                     self._partitions[p].blocked = routed.blocks
-        return sorted({id(routed): routed for routed in found}.values(), key=_IN_ORDER)
+        return sorted(found, key=_IN_ORDER)
 
     def _may_go(self, routed: Routed) -> bool:
         partitions = [self._partitions[n] for n in routed.partitions]

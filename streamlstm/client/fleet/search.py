@@ -33,6 +33,7 @@ class TableSearch:
         self.table: wire.FleetTable | None = None
         self.due = math.inf
         self._pause = SHORTEST
+        self._not_before = -math.inf
         self._turn = 0
         self.interval = math.inf  # in which it is asked although nothing is missing
         self._away: set[str] = set()  # workers that are not there any more: asked last
@@ -42,11 +43,11 @@ class TableSearch:
         if without is not None:
             self._away.add(without)
         if moment < self.due:
-            self.due, self._pause = moment, SHORTEST
+            self.due, self._pause = max(moment, self._not_before), SHORTEST
 
     def next(self, now: float) -> str | None:
         """Return whom to ask now, and when that is due again; None if nobody is known."""
-        self.due = now + self._pause
+        self.due, self._not_before = now + self._pause, now + SHORTEST
         self._pause = min(LONGER * self._pause, LONGEST)
         routers = self._routers()
         if not routers:

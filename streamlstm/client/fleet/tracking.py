@@ -34,6 +34,7 @@ class Tracking(Traffic):
         self._asked: set[str] = set()  # who has not answered yet what the table is
         self._on_table: Callable[[wire.FleetTable], object] = lambda _: None
         self._is_old = False  # the table, if it is followed
+        self._denied: Exception | None = None  # why a worker does not tell the table
 
     def follow(self, interval: float, on_table: Callable[[wire.FleetTable], object]) -> None:
         """Ask for the table again and again, and tell it."""
@@ -99,6 +100,7 @@ class Tracking(Traffic):
         """Take what a worker has answered to a TABLE."""
         self._asked.discard(router)
         if error is not None and getattr(error, "code", "") != "unknown-kind":
+            self._denied = error if getattr(error, "code", "") == "forbidden" else None
             return  # another is asked
         known = self._search.table
         if value is not None:

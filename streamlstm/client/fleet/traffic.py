@@ -10,6 +10,7 @@ import heapq
 import math
 import time as clock
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 from ... import wire
@@ -19,7 +20,7 @@ from ..request_queue import settle
 from . import parts
 from .link import POLLIN, POLLOUT, Link
 from .links import Links
-from .request import FleetRequest
+from .request import FleetRequest, Part
 from .router import Router
 
 STALLED = 1.0  # seconds without an answer after which it is asked who has the streams
@@ -56,6 +57,10 @@ class Traffic:
         The worker ``without`` is not asked: it is not there any more.
         """
 
+    @abstractmethod
+    def refresh(self) -> None:
+        """Ask for the table, though nothing is missing."""
+
     # --- out ---
 
     def _route(self) -> bool:
@@ -68,7 +73,7 @@ class Traffic:
             assert isinstance(request, FleetRequest)
             if request.router is None:
                 made = parts.by_owner(request, router.router_of, self._settle)
-                self._unsettled += len(made)
+                self._count(request, made)
                 router.divide(request, made)
             elif request.future.done():  # nobody waits for it any more
                 router.drop(request)
@@ -133,19 +138,44 @@ class Traffic:
             if reply.number is None or reply.owner is None:
                 return False
             request.refusal = None
+            many = len(request.partitions) > 1
             if not self._router.moved(request, reply.number, reply.owner):
                 self._rest(request, _REST)
                 self._seek()
+            elif many:  # others of its streams have moved as well, very likely
+                self.refresh()
             return True
         if refusal.code == "gap" and self._router.has_earlier(request):
             self._router.again(request)
             return True
         if refusal.code == "busy" and refusal.retry_after is not None:
             request.refusal = refusal
+            arriving = self._arriving(request, frame)
+            if arriving is not None:  # the others need not wait for it
+                first, others = parts.without(request, arriving, self._settle)
+                self._put(request, [first, others])
+                self._router.doubt(arriving)
+                self._rest(first, refusal.retry_after)
+                return True
             self._router.again(request)
             self._rest(request, refusal.retry_after)
             return True
         return False
+
+    def _arriving(self, request: FleetRequest, frame: bytes) -> int | None:
+        """Return the partition that is on its way to its new owner, if a request names others too.
+
+        A worker that has no room for a request says `busy` as well, of a partition that it has.
+        """
+        if request.rows is None or len(request.partitions) < 2:
+            return None
+        reply, message = wire.decode_reply(frame), request.message
+        assert isinstance(reply, wire.Error)
+        assert isinstance(message, wire.Steps | wire.Last)
+        if reply.stream not in message.streams:
+            return None
+        partition = request.rows[message.streams.index(reply.stream)]
+        return None if self._router.is_proven(partition) else partition
 
     def _rest(self, request: FleetRequest, seconds: float) -> None:
         self._router.rest(request.partitions)
@@ -209,10 +239,20 @@ class Traffic:
 
     def _send_rows(self, request: FleetRequest) -> None:
         """Send each row of a message by itself, in its place."""
-        made = parts.by_row(request, self._settle)
-        self._unsettled += len(made)
+        self._put(request, parts.by_row(request, self._settle))
+
+    def _put(self, request: FleetRequest, made: Sequence[FleetRequest]) -> None:
+        """Let parts wait in the place of a request that was in flight."""
+        self._count(request, made)
         self._router.drop(request)
         self._router.put(request, made)
+
+    def _count(self, request: FleetRequest, made: Sequence[FleetRequest]) -> None:
+        """Count parts; of a part that was divided nothing is told any more."""
+        self._unsettled += len(made)
+        if isinstance(request.future, Part):
+            request.is_settled = True
+            self._unsettled -= 1
 
     def _recall(self, link: Link, is_gone: bool = True) -> None:
         """Let requests find their ways anew that were not sent."""

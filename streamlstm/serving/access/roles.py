@@ -21,21 +21,13 @@ SOCKETS = {
     Role.READ_ONLY: ("router", "xpub"),
     Role.PUBLISH_ONLY: ("router", "pull"),
 }
+_ANY = (wire.Info, wire.Ping, wire.Table)  # without TABLE no client finds its way in a fleet
 # A restricted role may do what is listed here, and nothing that is added to the protocol later.
 _KINDS: dict[int, tuple[str, tuple[type, ...]]] = {
-    layout.MAY_READ: ("read-only", (wire.Info, wire.Ping, wire.Export, wire.List, wire.Last)),
+    layout.MAY_READ: ("read-only", (*_ANY, wire.Export, wire.List, wire.Last)),
     layout.MAY_STEP: (
         "publish-only",
-        (
-            wire.Info,
-            wire.Ping,
-            wire.Step,
-            wire.Steps,
-            wire.Last,
-            wire.Barrier,
-            wire.Claim,
-            wire.Label,
-        ),
+        (*_ANY, wire.Step, wire.Steps, wire.Last, wire.Barrier, wire.Claim, wire.Label),
     ),
 }
 
