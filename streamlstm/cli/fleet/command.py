@@ -6,17 +6,19 @@ import typer
 
 from .changes import drain, move, scale
 from .gateway import gateway
+from .on_ray import down, on_ray
 from .reload import reload
 from .serve import serve
 from .status import status
 
 
 class _ModelOrCommand(typer.core.TyperGroup):
-    """Takes ``fleet MODEL`` for ``fleet serve MODEL``."""
+    """Takes ``fleet MODEL`` for ``fleet serve MODEL``, or ``fleet on-ray MODEL`` with --ray."""
 
     def parse_args(self, context: Any, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] not in ("--help", "-h"):
-            args = ["serve", *args]
+            with_ray = any(argument.partition("=")[0] == "--ray" for argument in args)
+            args = ["on-ray" if with_ray else "serve", *args]
         return super().parse_args(context, args)
 
 
@@ -29,7 +31,8 @@ fleet = typer.Typer(
     "  streamlstm fleet status\n  streamlstm fleet scale 8",
     no_args_is_help=True,
 )
-for _part in (serve, status, scale, drain, move, reload):
-    _settings = {"allow_extra_args": True, "ignore_unknown_options": True} if _part is serve else {}
+for _part in (serve, on_ray, status, scale, drain, move, reload, down):
+    _passes_on = _part in (serve, on_ray)
+    _settings = {"allow_extra_args": _passes_on, "ignore_unknown_options": _passes_on}
     fleet.command(context_settings=_settings)(_part)
 fleet.command(hidden=True)(gateway)

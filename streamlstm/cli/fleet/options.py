@@ -15,4 +15,14 @@ def ask(endpoints: Path, *question: Any) -> dict[str, Any]:
     """Return the status of the fleet after a question (streamlstm/fleet/question.py)."""
     from streamlstm.fleet.question import ask
 
-    return ask(endpoints, *question)
+    from .ray_file import ray_file
+
+    on_ray = ray_file(endpoints)
+    return ask(endpoints, *question) if on_ray is None else on_ray.ask(*question)
+
+
+def say(line: str) -> None:
+    """Tell a person what goes on, on stderr."""
+    from ..console import err
+
+    err.print(line, markup=False)

@@ -65,7 +65,10 @@ def reload_fleet(endpoints: Path, anew: bool, at_once: bool) -> dict[str, Any]:
 
     from ..console import err
     from .changes import LOOK_SECONDS
+    from .ray_file import ray_file
 
+    on_ray = ray_file(endpoints)
+    former = None if on_ray is None else on_ray.replace_model()
     found = ask(endpoints, "reload", anew, at_once)["reload"]
     status = err.status("the workers prepare the model")
     with status if err.is_terminal else nullcontext():
@@ -75,5 +78,7 @@ def reload_fleet(endpoints: Path, anew: bool, at_once: bool) -> dict[str, Any]:
             if found["state"] == "switches":
                 status.update(f"switched: {', '.join(found['done']) or 'none yet'}")
     if found["state"] == "refused":
+        if on_ray is not None and former is not None:
+            on_ray.fleet().replace_model(former)
         raise ModelError(f"reload: no worker has changed its model. {found['said']}")
     return dict(found)

@@ -82,6 +82,7 @@ def serve(
             help="Serve the Prometheus metrics of all workers over HTTP at this address.",
         ),
     ] = None,
+    fleet_parent: Annotated[int | None, Option(hidden=True, help="End with this process.")] = None,
 ) -> None:
     """Start a fleet and watch it; further options are those of streamlstm serve, for every worker.
 
@@ -101,9 +102,12 @@ def serve(
     from streamlstm.fleet.gateway import GatewayOptions
     from streamlstm.fleet.machine import Machine
     from streamlstm.fleet.sockets import WorkerSockets
+    from streamlstm.serving.parent import end_with
 
     from .passed_on import check_passed_on
 
+    if fleet_parent is not None:
+        end_with(fleet_parent)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     arguments = [*([model] if model is not None else []), *context.args]
     given = check_passed_on(arguments, router, store)

@@ -41,6 +41,10 @@ def show(found: Mapping[str, Any], as_json: bool) -> None:
     console.print(table)
     if found["moving"]:
         console.print(f"{found['moving']:,} partitions are on their way to another worker")
+    for agent in found.get("agents", []):
+        if not agent["ready"]:
+            where = "waits for a machine" if agent["machine"] is None else "starts"
+            console.print(f"{agent['name']} {where} {agent['machine'] or ''}".rstrip())
     if found["copying"]:
         console.print(f"{found['copying']:,} partitions are copied from workers that have ended")
 
