@@ -120,6 +120,9 @@ class BasePublisher(ConnectedSocket[zmq.Socket[bytes]]):
         self._backlog.raise_lost(self.endpoint, self.timeout, includes_call)
 
 
+INTEGER = 9  # bytes of the topic of an integer id
+
+
 class BaseSubscriber(ConnectedSocket[SocketType]):
     """A SUB and its subscriptions."""
 
@@ -134,13 +137,14 @@ class BaseSubscriber(ConnectedSocket[SocketType]):
         endpoints: Endpoints = None,
         timeout: float | None = None,
         alarms: bool = False,
+        values: bool = False,
         key: KeyPath = None,
         server: KeyPath = None,
         context: zmq.Context[Any] | None = None,
     ) -> None:
-        self._alarms = alarms
+        self._alarms, self._values = alarms, values
         self.timeout = None if timeout is None else check_seconds("timeout", timeout)
-        subscriptions = topics(streams, alarms)
+        subscriptions = topics(streams, alarms, values)
         self._seeds, endpoint = find("xpub", xpub, wire.XPUB, endpoints)
         self._subscription: Subscription | None = None
         connects = self._seeds is None
@@ -166,11 +170,14 @@ class BaseSubscriber(ConnectedSocket[SocketType]):
 
     def _decode(self, frames: Sequence[bytes]) -> Published | wire.Done | None:
         """Return what was published; None if it is to be skipped."""
+        if frames[0].startswith(wire.VALUE_TOPIC) > self._values and len(frames[0]) != INTEGER:
+            return None  # everything matches those too
         event = decode_published(frames[-1])
         if event is None or event.stream is None:
-            return None if self._alarms else event
-        is_alarm = frames[0] == wire.alarm_topic(event.stream)  # everything matches those too
-        return event if is_alarm == self._alarms else None
+            return None if self._alarms or self._values else event
+        is_alarm = frames[0] == wire.alarm_topic(event.stream)
+        has_values = isinstance(event, Published) and event.x is not None
+        return event if (is_alarm, has_values) == (self._alarms, self._values) else None
 
     def _timed_out(self) -> Exception:
         return no_prediction(self.endpoint, self.timeout or 0.0, self._handshake.failure())

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from numpy.typing import NDArray
+
 from .. import wire
 from ..engine.prediction import Prediction, Predictions
 from ..errors import ProtocolError
@@ -10,7 +14,15 @@ from .replies import decode_as
 
 
 class Published(wire.Prediction):
-    """A published PREDICTION: ``stream``, ``seq`` and ``values``, float32[O]."""
+    """A published PREDICTION: ``stream``, ``seq`` and ``values``, float32[O].
+
+    With ``values`` subscribed to also ``time``, the event time in seconds or None, and ``came``.
+    """
+
+    @property
+    def came(self) -> NDArray[Any] | None:
+        """The observation that it answers, float32[F], NaN where a value was missing."""
+        return None if self.x is None else wire.from_vector(self.x)
 
     @property
     def observed(self) -> Prediction:

@@ -165,16 +165,22 @@ def id_chunks(streams: Sequence[wire.StreamId]) -> list[list[wire.StreamId]]:
     return [ids[n : n + _MAX_IDS] for n in range(0, len(ids), _MAX_IDS)]
 
 
-def topics(streams: Sequence[wire.StreamId], alarms: bool = False) -> list[bytes]:
-    """Return the subscriptions for prefixes of text ids and for integer ids; or to their alarms.
+def topics(
+    streams: Sequence[wire.StreamId], alarms: bool = False, values: bool = False
+) -> list[bytes]:
+    """Return the subscriptions for prefixes of text ids and for integer ids.
+
+    With ``alarms`` to their alarms alone, with ``values`` to predictions with what came.
 
     Raises
     ------
     BadValueError
-        If ``streams`` is a single id, or empty.
+        If ``streams`` is a single id, or empty; or if both are wanted.
     StreamIdError
         If one of them is no id.
     """
+    if alarms and values:
+        raise BadValueError("expected only one of alarms and values: alarms come with values")
     if isinstance(streams, str | bytes | int) or not isinstance(streams, Iterable):
         raise BadValueError(
             f"streams: expected a sequence of prefixes and integer ids, got {shown(streams)}; "
@@ -190,4 +196,5 @@ def topics(streams: Sequence[wire.StreamId], alarms: bool = False) -> list[bytes
     ]
     if not found:
         raise BadValueError("streams: expected at least one; leave it out to receive everything")
-    return [wire.ALARM_TOPIC + topic for topic in found] if alarms else found
+    before = wire.ALARM_TOPIC if alarms else wire.VALUE_TOPIC if values else b""
+    return [before + topic for topic in found]

@@ -273,6 +273,7 @@ class BatchStepper:
         self._count(results)
         frames = wire.encode_predictions(streams, seqs, results, extras)
         publications = self._publications(streams, frames, results, publish)
+        self._add_values(publications, X, times)
         responses = []
         start = 0
         for message in messages:
@@ -300,6 +301,7 @@ class BatchStepper:
         frames = wire.encode_predictions(streams, seqs, results, self._extras())
         self._count(np.delete(results, list(errors), axis=0))
         publications = self._publications(streams, frames, results, publish)
+        self._add_values(publications, X, times)
         responses = []
         start = 0
         for message in run:
@@ -357,6 +359,22 @@ class BatchStepper:
             for n in np.flatnonzero(results[:, self._places.alarm] > 0).tolist():
                 found[n].append(Publication(wire.alarm_topic(streams[n]), frames[n]))
         return found
+
+    def _add_values(
+        self,
+        publications: list[list[Publication]],
+        X: NDArray[Any],
+        times: list[float | None] | None,
+    ) -> None:
+        """Add predictions with what came, where somebody subscribes to them."""
+        if not self._counters[layout.VALUE_TOPICS]:
+            return
+        for n, published in enumerate(publications):
+            if published:
+                topic, frame = published[0]
+                time = None if times is None else times[n]
+                frame = wire.with_values(frame, wire.to_vector(X[n]), time)
+                published.append(Publication(wire.VALUE_TOPIC + topic, frame))
 
     def _step_atomic(
         self, positioned: Positioned, publish: bool, producers: Mapping[int, int]

@@ -71,6 +71,7 @@ class LoopTable(QueueTable):
         # A reply: an encoded id and numbers, no more bytes than these, with heads of arrays.
         numbers = 9 * view.result + 3 * 3 if wide else 4 * view.result
         reply = 128 + size + layout.MAX_ROWS * (layout.MAX_IDENTITY + 2 + 9 + numbers)
+        reply += 9 * view.inputs  # behind a prediction for those who want to see what came
         arrays = {
             **dict.fromkeys((layout.X, layout.X_SORTED), 4 * room * view.inputs),
             **dict.fromkeys((layout.Y, layout.Y_SORTED), 4 * room * view.result),

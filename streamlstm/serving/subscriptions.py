@@ -47,11 +47,11 @@ _WITHIN = _Connection(-1, -1)  # all subscribers of inproc://, who are part of t
 class _Topics:
     """The topics of one connection."""
 
-    __slots__ = ("alarms", "bytes", "topics")
+    __slots__ = ("alarms", "bytes", "topics", "values")
 
     def __init__(self) -> None:
         self.topics: set[bytes] = set()
-        self.bytes = self.alarms = 0
+        self.bytes = self.alarms = self.values = 0
 
 
 class Subscriptions:
@@ -62,7 +62,7 @@ class Subscriptions:
     xpub : zmq.Socket
         Bound, with XPUB_VERBOSER: every subscription and every cancellation is passed.
     counters : Counters
-        SUBSCRIPTIONS, TOPIC_BYTES, ALARM_TOPICS and CUT_SUBSCRIBERS are kept here.
+        SUBSCRIPTIONS, TOPIC_BYTES, ALARM_TOPICS, VALUE_TOPICS and CUT_SUBSCRIBERS are kept here.
     on_topic : callable, optional
         Called with a topic and 1 when a connection has subscribed to it, -1 when it has ceased.
     """
@@ -79,7 +79,7 @@ class Subscriptions:
         self._within = endpoint.startswith("inproc")
         self._of: dict[_Connection, _Topics] = {}
         self._cut: set[_Connection] = set()
-        self._topics = self._bytes = self._alarms = 0
+        self._topics = self._bytes = self._alarms = self._values = 0
         self._looked = time.monotonic()
         self._lines = LineLimit()
 
@@ -134,11 +134,14 @@ class Subscriptions:
     def _count_topic(self, of: _Topics, topic: bytes, one: int) -> None:
         """Count a topic that came or went, as 1 or -1."""
         size, alarm = one * len(topic), one * topic.startswith(wire.ALARM_TOPIC)
+        value = one * topic.startswith(wire.VALUE_TOPIC)
         of.bytes += size
         of.alarms += alarm
+        of.values += value
         self._topics += one
         self._bytes += size
         self._alarms += alarm
+        self._values += value
         if self._on_topic is not None:
             self._on_topic(topic, one)
 
@@ -160,6 +163,7 @@ class Subscriptions:
         self._topics -= len(of.topics)
         self._bytes -= of.bytes
         self._alarms -= of.alarms
+        self._values -= of.values
         if self._on_topic is not None:
             for topic in of.topics:
                 self._on_topic(topic, -1)
@@ -181,6 +185,7 @@ class Subscriptions:
         self._counters.cells[layout.SUBSCRIPTIONS] = self._topics
         self._counters.cells[layout.TOPIC_BYTES] = self._bytes
         self._counters.cells[layout.ALARM_TOPICS] = self._alarms
+        self._counters.cells[layout.VALUE_TOPICS] = self._values
 
 
 def _connection_of(event: zmq.Frame) -> _Connection | None:

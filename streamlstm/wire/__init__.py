@@ -10,7 +10,7 @@ precision are kept so beside it (:class:`Doubles`).
 
 from .control import Control, decode_control, encode_control, gateway_place
 from .decoding import count_observations, decode_reply, decode_request, too_large
-from .encoding import encode, encode_predictions, encode_words
+from .encoding import encode, encode_predictions, encode_words, with_values
 from .extras import COUNT, FLAG, FLOATS, NUMBER, WIDE, WORD, Extra, Extras, pack_words
 from .fleet_table import NOBODY, PARTITIONS, FleetTable, FleetWorker
 from .messages import (
@@ -29,6 +29,7 @@ from .messages import (
     MAX_UINT,
     PULL,
     ROUTER,
+    VALUE_TOPIC,
     VERSION,
     XPUB,
     Barrier,
@@ -59,6 +60,7 @@ from .messages import (
     alarm_topic,
     is_port,
     topic,
+    value_topic,
 )
 from .producers import PRODUCER_MAGIC, envelope_of, producer_of
 from .vectors import (

@@ -111,7 +111,16 @@ def _decode_info(message: list[Any]) -> Info:
 def _decode_prediction(message: list[Any]) -> Prediction:
     stream, seq, y = _take_at_least(message, 4)
     extra = _extra_of(message, 4)
-    return Prediction(elements.stream(stream), elements.seq(seq), elements.vector(y, "y"), extra)
+    x = elements.vector(message[5]) if len(message) > 5 else None
+    time = message[6] if len(message) > 6 else None
+    return Prediction(
+        elements.stream(stream),
+        elements.seq(seq),
+        elements.vector(y, "y"),
+        extra,
+        x,
+        None if time is None else elements.time(time),
+    )
 
 
 def _extra_of(message: list[Any], place: int) -> dict[str, Any] | None:

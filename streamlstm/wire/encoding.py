@@ -104,6 +104,12 @@ def _encode_wide(
     return frames
 
 
+def with_values(prediction: bytes, x: bytes, time: float | None) -> bytes:
+    """Return an encoded PREDICTION with what came, behind its map or a nil in the place of it."""
+    nil = b"\xc0" if prediction[0] == 0x94 else b""
+    return b"\x97" + prediction[1:] + nil + msgpack.packb(_vector(x)) + msgpack.packb(time)
+
+
 def encode_words(code: str, message: str) -> bytes:
     """Encode the code and the message of an ERROR that compiled code assembles."""
     packed: bytes = msgpack.packb(code) + msgpack.packb(message)
@@ -162,14 +168,15 @@ def _encode_list(message: List) -> bytes:
 
 
 def _encode_prediction(prediction: Prediction) -> bytes:
-    stream, seq, y, extra = prediction
+    stream, seq, y, extra, x, time = prediction
     parts = [
         Kind.PREDICTION,
         elements.stream(stream),
         elements.seq(seq),
         _vector(y, "y"),
     ]
-    return _pack(*parts) if extra is None else _pack(*parts, extra)
+    packed = _pack(*parts) if extra is None else _pack(*parts, extra)
+    return packed if x is None else with_values(packed, x, time)
 
 
 def _encode_predictions(predictions: Predictions) -> bytes:

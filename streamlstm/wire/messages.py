@@ -186,12 +186,17 @@ class Table(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """The reply to a STEP, also published to subscribers; ``y`` is float32[O]."""
+    """The reply to a STEP, also published to subscribers; ``y`` is float32[O].
+
+    ``x``, float32[F], and ``time`` are what came; only subscribers to values get them.
+    """
 
     stream: StreamId
     seq: int
     y: bytes
     extra: dict[str, Any] | None = None
+    x: bytes | None = None
+    time: float | None = None
 
     @property
     def values(self) -> NDArray[Any]:
@@ -303,7 +308,8 @@ def is_port(endpoint: str) -> bool:
     return digits and 1 <= int(port) <= MAX_PORT
 
 
-ALARM_TOPIC = b"\0alarm/"  # with what the topics of alarms begin
+ALARM_TOPIC = b"\0alarm/"  # with what the topics of alarms begin,
+VALUE_TOPIC = b"\0value/"  # and those of predictions with what came
 
 
 def topic(stream: StreamId) -> bytes:
@@ -323,3 +329,8 @@ def alarm_topic(stream: StreamId) -> bytes:
     tells it from the topic of an integer id.
     """
     return ALARM_TOPIC + topic(stream)
+
+
+def value_topic(stream: StreamId) -> bytes:
+    """Return the topic under which a prediction of a stream is published again with what came."""
+    return VALUE_TOPIC + topic(stream)

@@ -58,6 +58,22 @@ class AsyncSubscriber(BaseSubscriber[zmq.asyncio.Socket], AsyncConnection[zmq.as
         except TimeoutError:
             raise self._timed_out() from None
 
+    async def receive_many(self, count: int = 4096) -> list[Published | wire.Done]:
+        """Return what has come, ``count`` events at most, as soon as there is one.
+
+        Errors are those of :meth:`Subscriber.receive_event`.
+        """
+        events = [await self.receive_event()]
+        plain = zmq.Socket.shadow(self._open())
+        for _ in range(count - 1):
+            try:
+                event = self._decode(plain.recv_multipart(zmq.NOBLOCK))
+            except zmq.Again:
+                break
+            if event is not None:
+                events.append(event)
+        return events
+
     def _on_socket(self, descriptor: int, comes: bool) -> None:
         if self._following is not None:
             self._following.watch(descriptor, comes)

@@ -11,7 +11,7 @@ from . import layout
 from .claim import ARRIVES, HAND_OVER, MOVED, row_of
 from .ingest import ingest
 from .queue import advance, next_record, received, set_received
-from .results import count_results
+from .results import count_results, wants_values
 from .views import fields_of
 
 
@@ -52,10 +52,38 @@ def step_rows(loop, first, stop):
     task = loop[layout.TASK]
     fields = int64s_at(task, plan.TASK)
     fields[plan.TASK_STEPS] += stop - first
+    if has_changes(loop) and wants_values(loop):
+        _keep_values(loop, first, stop)
     arrays = loop[layout.SLOTS], loop[layout.X], loop[layout.Y], loop[layout.TIMES]
     _run(loop, task, arrays[0], arrays[1], arrays[2], arrays[3], first, stop)
     program = int64s_at(fields[plan.TASK_PROGRAM], UNBOUNDED)
     _finish(loop, program, first, stop)
+
+
+@inlined
+def has_changes(loop):
+    """Return whether a step may replace inputs, those of counters, by their changes."""
+    return loop[layout.INPUT_OFFSETS] != 0
+
+
+@internal
+def _keep_values(loop, first, stop):
+    """Copy rows, which the step changes, to where rows are sorted: there they are published."""
+    wide = (
+        4
+        * int64s_at(int64s_at(loop[layout.TASK], plan.TASK)[plan.TASK_PROGRAM], UNBOUNDED)[
+            plan.WIDTH
+        ]
+    )
+    copy_bytes(
+        loop[layout.X_SORTED] + wide * first, loop[layout.X] + wide * first, wide * (stop - first)
+    )
+
+
+@inlined
+def values_at(loop):
+    """Return where the rows of the block are as they came."""
+    return loop[layout.X_SORTED if has_changes(loop) and loop[layout.LAST_ROUND] == 0 else layout.X]
 
 
 @internal

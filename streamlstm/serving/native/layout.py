@@ -17,7 +17,8 @@
     THROTTLED,  # messages refused or delayed because their account exceeded its rate
     TOPIC_BYTES,  # of the subscriptions at present
     CUT_SUBSCRIBERS,  # connections that were cut since they had too many subscriptions
-    ALARM_TOPICS,  # those of the subscriptions that are for alarms alone
+    ALARM_TOPICS,  # those of the subscriptions that are for alarms alone,
+    VALUE_TOPICS,  # and those for predictions with what came
     # What the online stage said (native/results.py).
     ALARMS,  # observations with an alarm
     FILLED,  # values that were missing
@@ -28,11 +29,11 @@
     OWN_ERROR,  # sums of the errors of forecasts, and of persistence for the same values, in units
     NAIVE_ERROR,  # of the stream's usual one of persistence, as multiples of 1 / ERROR_UNIT
     MOVED,  # messages answered `moved`, since another worker of the fleet has their stream
-) = range(25)
+) = range(26)
 ERROR_UNIT = 1_000_000
 
 # Histograms follow the counters: for each the sum of its values, then the count of each bucket.
-LATENCY = 25  # ns from the receipt of a message that was stepped to its reply
+LATENCY = 26  # ns from the receipt of a message that was stepped to its reply
 HISTOGRAM = 64  # cells reserved for one
 STEP_TIME = LATENCY + HISTOGRAM  # ns that the arithmetic of a block takes
 BLOCK_SIZE = STEP_TIME + HISTOGRAM  # observations in a block
@@ -245,8 +246,9 @@ WORD = 32
 MAY_ALL, MAY_STEP, MAY_READ = ord("A"), ord("P"), ord("R")  # roles (serving/access/roles.py)
 
 STEP, STEPS, LAST_SEQS, PREDICTION, PREDICTIONS, DONE, ERROR = 1, 2, 10, 129, 130, 131, 255
-# Before the topic of a prediction that has an alarm (wire/messages.py).
-ALARM_TOPIC, ALARM_TOPIC_SIZE = int.from_bytes(b"\0alarm/"), 7
+# Before the topic of a prediction that has an alarm, or what came (wire/messages.py).
+ALARM_TOPIC, VALUE_TOPIC = int.from_bytes(b"\0alarm/"), int.from_bytes(b"\0value/")
+BEFORE_TOPIC = 7  # bytes of each
 MAX_ENVELOPE, MAX_ENVELOPE_BYTES = 8, 255
 MAX_IDENTITY = 255
 PRODUCER_MAGIC = int.from_bytes(b"PRD\x01", "little")  # in the last frame of an envelope, then

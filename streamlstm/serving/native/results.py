@@ -43,3 +43,9 @@ def alarm_offset(loop, program):
     if stage == 0 or counts_of(loop)[layout.ALARM_TOPICS] == 0:
         return int64(0)
     return 4 * program[stage + table.ALARM]
+
+
+@internal
+def wants_values(loop):
+    """Return whether somebody subscribes to predictions with what came."""
+    return counts_of(loop)[layout.VALUE_TOPICS] != 0

@@ -9,12 +9,16 @@ later chance to ask for these replies again.
 
 from numba import int64, uint64
 
+from ...kernels import layout as plan
+from ...kernels.arguments import UNBOUNDED
 from ...kernels.cache import internal
-from ...kernels.pointers import c_int, floats_at, int64s_at
+from ...kernels.pointers import c_int, doubles_at, floats_at, int64s_at
 from . import layout, reader, writer
+from .block import values_at
 from .claim import row_of
 from .large import may_hold, send_large
 from .layout import DATA, ID, LENGTH, SEQ
+from .results import wants_values
 from .views import (
     DONT_WAIT,
     EAGAIN,
@@ -145,7 +149,8 @@ def send_results(loop, message, size, width, alarm):
     wants_reply = head[layout.CLIENT] != loop[layout.MAX_MESSAGES]
     many = message[layout.BATCH_MANY] != 0
     has_subscribers = counts_of(loop)[layout.SUBSCRIPTIONS] > 0
-    topic = loop[layout.REPLY] + layout.ALARM_TOPIC_SIZE
+    with_values = has_subscribers and wants_values(loop)
+    topic = loop[layout.REPLY] + layout.BEFORE_TOPIC
     first, count = message[layout.BATCH_FIRST], message[layout.BATCH_COUNT]
     if has_subscribers or not many:
         for row in range(first, first + count):
@@ -163,20 +168,35 @@ def send_results(loop, message, size, width, alarm):
             if has_subscribers:
                 _publish(loop, topic, at, end)
             if alarm != 0 and floats_at(result + alarm, int64(1))[0] > 0.0:
-                _publish(loop, _write_before(topic), at, end)
+                _publish(loop, _write_before(topic, uint64(layout.ALARM_TOPIC)), at, end)
             if wants_reply and not many:
                 send_reply(loop, head, at, end - at)
+            if with_values:
+                end = _append_values(loop, at, end, row)
+                _publish(loop, _write_before(topic, uint64(layout.VALUE_TOPIC)), at, end)
     if wants_reply and many:
         end = _write_predictions(loop, topic, message, size, width)
         send_reply(loop, head, topic, end - topic)
 
 
 @internal
-def _write_before(topic):
-    """Make a topic that of alarms: write what these begin with before it."""
-    prefix = topic - layout.ALARM_TOPIC_SIZE
-    writer.write_big_endian(prefix, uint64(layout.ALARM_TOPIC), int64(layout.ALARM_TOPIC_SIZE))
+def _write_before(topic, words):
+    """Make a topic that of alarms, or of values: write what these begin with before it."""
+    prefix = topic - layout.BEFORE_TOPIC
+    writer.write_big_endian(prefix, words, int64(layout.BEFORE_TOPIC))
     return prefix
+
+
+@internal
+def _append_values(loop, at, end, row):
+    """Append x and the time of a row of the block to its PREDICTION; return where it ends."""
+    program = int64s_at(int64s_at(loop[layout.TASK], plan.TASK)[plan.TASK_PROGRAM], UNBOUNDED)
+    if loop[layout.EXTRAS] == 0:
+        end = writer.write_byte(end, int64(reader.NIL))
+    writer.write_array(at, int64(7))  # one byte, as before
+    x, inputs = values_at(loop) + 4 * program[plan.WIDTH] * row, program[plan.INPUTS]
+    end = writer.write_inputs(end, x, inputs, loop[layout.INPUT_OFFSETS])
+    return writer.write_number(end, doubles_at(loop[layout.TIMES], row + 1)[row])
 
 
 @internal

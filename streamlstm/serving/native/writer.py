@@ -120,11 +120,30 @@ def write_wide(loop, at, y, start, count):
         number = np.float64(numbers[n]) + moved[n]
         if level != 0:
             number += np.float64(levels[n % O]) + np.float64(levels[O + n % O])
-        if number != number:
-            at = write_byte(at, int64(reader.NIL))
-            continue
-        at = write_byte(at, int64(reader.FLOAT64))
-        at = write_big_endian(at, uint64(bits_of(number)), int64(8))
+        at = write_number(at, number)
+    return at
+
+
+@internal
+def write_number(at, number):
+    """Write a float64, nil for NaN."""
+    if number != number:
+        return write_byte(at, int64(reader.NIL))
+    at = write_byte(at, int64(reader.FLOAT64))
+    return write_big_endian(at, uint64(bits_of(number)), int64(8))
+
+
+@internal
+def write_inputs(at, x, count, offsets):
+    """Write the ``count`` inputs at ``x`` as they came: what reader.read_vector has read."""
+    if offsets == 0:
+        return write_bytes(write_bin_head(at, 4 * count), x, 4 * count)
+    at, values, table = write_array(at, count), floats_at(x, count), doubles_at(offsets, 2 * count)
+    for n in range(count):
+        number = np.float64(values[n]) + table[n]
+        if table[count + n] >= 0.0:
+            number += np.float64(floats_at(x + 4 * int64(table[count + n]), int64(1))[0])
+        at = write_number(at, number)
     return at
 
 
