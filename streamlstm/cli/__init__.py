@@ -38,6 +38,7 @@ COMMANDS = (
     "fleet",
     "publish",
     "watch",
+    "web",
     "info",
     "top",
     "keys",

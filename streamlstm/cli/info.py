@@ -85,8 +85,9 @@ def _summary(name: str, entry: Mapping[str, Any]) -> str:
     """Format p50, p99 and mean of a histogram: durations with units, sizes as whole numbers."""
     from math import ceil
 
+    from streamlstm.serving.worker_stats import Histogram
+
     from .console import duration
-    from .worker_stats import Histogram
 
     histogram = Histogram.from_info(entry)
     p50, p99, mean = histogram.quantile(0.5), histogram.quantile(0.99), histogram.mean

@@ -1,9 +1,9 @@
-"""What a prediction and its online stage say, as a line for people and as fields for JSON."""
+"""What a prediction and its online stage say, as a line for people."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from .console import bar
 
@@ -70,26 +70,3 @@ def _outputs(observed: Prediction, with_bounds: bool) -> str:
         known = with_bounds and low == low
         words.append(f"{digits(y)} [{digits(low)}, {digits(high)}]" if known else digits(y))
     return " ".join(words)
-
-
-def as_fields(observed: Prediction) -> dict[str, Any]:
-    """Return the outputs and what else is known, for JSON: what is not finite there is null.
-
-    What came less what had been predicted for it is ``residual``: ``error`` says in the output of
-    ``publish`` why an observation was refused.
-    """
-    found: dict[str, Any] = {"prediction": list(_finite(observed.y))}
-    vectors = {"low": observed.low, "high": observed.high, "residual": observed.error}
-    for name, values in vectors.items():
-        if (values == values).any():
-            found[name] = list(_finite(values))
-    if observed.score == observed.score:
-        found |= {"score": observed.score, "p_value": observed.p_value, "alarm": observed.alarm}
-    if observed.kind:
-        found["kind"] = observed.kind
-    return found | ({"filled": observed.filled} if observed.filled else {})
-
-
-def _finite(values: Any) -> Iterator[float | None]:
-    for value in values.tolist():
-        yield value if abs(value) < float("inf") else None

@@ -140,7 +140,8 @@ def _print(event: Published | Done, json: bool, came: list[float] | None = None)
 
     from streamlstm import wire
     from streamlstm.cli.console import console
-    from streamlstm.cli.said import as_fields, in_words
+    from streamlstm.cli.said import in_words
+    from streamlstm.client.fields import as_fields
 
     is_alarm, head = False, f"{strftime('%H:%M:%S')}  {event.stream}  "
     if isinstance(event, wire.Done):

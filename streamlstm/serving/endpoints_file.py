@@ -16,10 +16,11 @@ SOCKETS = ("router", "pull", "xpub")
 METRICS = "metrics"  # the URL that Prometheus scrapes, if it does
 
 
-def write_endpoints(path: Path, endpoints: Mapping[str, str]) -> None:
+def write_endpoints(path: Path, endpoints: Mapping[str, str], model: Path | None = None) -> None:
     """Write ``{"router", "pull", "xpub", "pid"}`` as JSON, atomically.
 
-    ``"metrics"``, a URL, is added if the worker serves metrics.
+    ``"metrics"``, a URL, is added if the worker serves metrics, ``"model"``, a path, if it serves a
+    file.
 
     Parameters
     ----------
@@ -27,6 +28,7 @@ def write_endpoints(path: Path, endpoints: Mapping[str, str]) -> None:
         A file there is replaced.
     endpoints : mapping of str to str
         As the sockets were bound; a relative path of ``ipc://`` is written as an absolute one.
+    model : Path, optional
 
     Raises
     ------
@@ -36,6 +38,8 @@ def write_endpoints(path: Path, endpoints: Mapping[str, str]) -> None:
     where = {name: _absolute(endpoints[name]) for name in SOCKETS}
     if METRICS in endpoints:
         where[METRICS] = endpoints[METRICS]
+    if model is not None:
+        where["model"] = str(model.absolute())
     text = json.dumps({**where, "pid": os.getpid()})
     try:
         # Written beside the file and renamed: whoever waits for the file never reads half of it.

@@ -22,8 +22,13 @@ NAME = "metrics"  # the option of `streamlstm serve`
 ANYWHERE = "127.0.0.1:*"
 
 
-def parse_address(address: str, insecure: bool) -> tuple[str, int]:
+def parse_address(
+    address: str, insecure: bool, name: str = NAME, port: int = 9464, remedy: str = ""
+) -> tuple[str, int]:
     """Return address and port of HOST:PORT; port 0 lets the system choose.
+
+    ``name`` is the option that says so, ``port`` an example, ``remedy`` what else may be done where
+    other machines reach the address.
 
     Raises
     ------
@@ -31,18 +36,19 @@ def parse_address(address: str, insecure: bool) -> tuple[str, int]:
         If it is malformed or its host not known, or it can be reached by other machines and
         `insecure` is false.
     """
-    host, colon, port = address.rpartition(":")
+    host, colon, given = address.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     if not colon or not host or "/" in host or (":" in host and not bracketed):
         raise EndpointError(
-            f"--{NAME} {address}: expected HOST:PORT, for example 127.0.0.1:9464 or [::1]:9464"
+            f"--{name} {address}: expected HOST:PORT, for example 127.0.0.1:{port} or [::1]:{port}"
         )
-    if port not in ("*", "0") and not wire.is_port(f"tcp://{address}"):
+    if given not in ("*", "0") and not wire.is_port(f"tcp://{address}"):
         raise EndpointError(
-            f"--{NAME} {address}: port must be 1 to {wire.MAX_PORT}, or * or 0 to let the system "
-            f"choose, got {port}"
+            f"--{name} {address}: port must be 1 to {wire.MAX_PORT}, or * or 0 to let the system "
+            f"choose, got {given}"
         )
-    return check_reach(NAME, address, host, insecure), 0 if port == "*" else int(port)
+    bound = check_reach(name, address, host, insecure, remedy)
+    return bound, 0 if given == "*" else int(given)
 
 
 class MetricsPort:

@@ -345,6 +345,8 @@ class Service:
                 "inputs": list(model.inputs),
                 "outputs": list(model.outputs),
                 "horizon": model.horizon,
+                "horizons": list(model.horizons),
+                "targets": list(model.targets),
                 "window": model.window,
                 "start": model.start,
                 "fingerprint": model.fingerprint,

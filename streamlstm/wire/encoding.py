@@ -106,8 +106,9 @@ def _encode_wide(
 
 def with_values(prediction: bytes, x: bytes, time: float | None) -> bytes:
     """Return an encoded PREDICTION with what came, behind its map or a nil in the place of it."""
+    came: bytes = msgpack.packb(_vector(x)) + msgpack.packb(time)
     nil = b"\xc0" if prediction[0] == 0x94 else b""
-    return b"\x97" + prediction[1:] + nil + msgpack.packb(_vector(x)) + msgpack.packb(time)
+    return b"\x97" + prediction[1:] + nil + came
 
 
 def encode_words(code: str, message: str) -> bytes:

@@ -30,8 +30,9 @@ MAY_IMPORT = {
     "serving": "client engine wire backends network kernels lazy_arrays files",
     "fleet": "serving wire files",
     "inside": "engine network plots",
+    "web": "serving client engine wire online network",
     "loadtest": "",
-    "cli": "inside fleet serving convert learn client engine wire data backends online network "
+    "cli": "web inside fleet serving convert learn client engine wire data backends online network "
     "kernels files plots loadtest",
     "__main__": "cli",
     "workers": "cli serving client engine wire data network files",
@@ -43,6 +44,8 @@ MAY_IMPORT = {
 ONLY = {
     "msgpack": "wire",
     "zmq": "client serving fleet loadtest cli benchmarks",
+    "starlette": "web cli",
+    "uvicorn": "web",
     "numba": "kernels backends learn serving loadtest benchmarks",
     "llvmlite": "kernels loadtest",
     "safetensors": "network convert",

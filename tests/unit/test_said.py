@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from streamlstm.cli.came import Came, horizons_of
-from streamlstm.cli.said import as_fields, in_words
+from streamlstm.cli.said import in_words
+from streamlstm.client.fields import as_fields
 from streamlstm.engine.prediction import Prediction, ResultLayout
 
 LAYOUT = ResultLayout(2, (0.5, 0.9), True)

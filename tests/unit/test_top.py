@@ -14,10 +14,10 @@ from streamlstm.cli import app
 from streamlstm.cli.console import duration
 from streamlstm.cli.top.table import COLUMNS, render
 from streamlstm.cli.top.worker import PolledWorker, Row
-from streamlstm.cli.worker_stats import Snapshot, sum_gauges, sum_rates
 from streamlstm.errors import EndpointError, ProtocolError
 from streamlstm.serving.native import layout
 from streamlstm.serving.service import Service
+from streamlstm.serving.worker_stats import Snapshot, sum_gauges, sum_rates
 
 from ..contract.models import random_model
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streamlstm.client.fields import as_fields
 from streamlstm.engine.prediction import Prediction
 from streamlstm.errors import RemoteError
 
 from ..console import counted, err
-from ..said import as_fields, digits, in_words
+from ..said import digits, in_words
 from .sources import Observation
 
 

@@ -87,6 +87,16 @@ def serve(
         str | None,
         Option(metavar="HOST:PORT", help="Serve Prometheus metrics over HTTP at this address."),
     ] = None,
+    web: Annotated[
+        int | None,
+        Option(
+            min=0,
+            max=65535,
+            metavar="PORT",
+            help="Show the streams in a browser at this port of 127.0.0.1, as streamlstm web does; "
+            "0 lets the system choose.",
+        ),
+    ] = None,
     insecure: Annotated[
         bool, Option("--insecure", help="Allow addresses that other machines can reach.")
     ] = False,
@@ -221,6 +231,7 @@ def serve(
 
     from ..console import err
     from .checks import check_device, check_sockets, check_store
+    from .page import check_page
     from .store import checkpointing
 
     # Threads that share a block would otherwise spin afterwards, on the cores that ZeroMQ needs.
@@ -243,6 +254,7 @@ def serve(
     connection_limit(max_connections)
     check_sockets({"router": router, "pull": pull, "xpub": xpub}, insecure, key is not None)
     check_eviction(when_full, idle_ttl, store)
+    check_page(web, key is not None)
     leaving = when_full != "refuse" or idle_ttl is not None
     curve = _curve_server(key, allow)
     if metrics is not None:
@@ -291,7 +303,7 @@ def serve(
     ):
         if fleet is not None:
             worker.join_fleet(fleet, fleet_name, url or "")
-        _run(worker, endpoints, {"metrics": url} if url else {})
+        _run(worker, endpoints, {"metrics": url} if url else {}, file, web)
     err.print(_summary(service))
     if checkpointer is not None and checkpointer.lost:
         raise Exit(1)
@@ -302,7 +314,13 @@ def _lock_of(fleet: str | None) -> Path | None:
     return None if fleet is None else Path(f"{fleet.removeprefix('ipc://')}.compiles")
 
 
-def _run(worker: "Worker", endpoints: Path | None, also: dict[str, str]) -> None:
+def _run(
+    worker: "Worker",
+    endpoints: Path | None,
+    also: dict[str, str],
+    model: Path | None,
+    web: int | None,
+) -> None:
     """Run a worker until it stops; say where it is, in a file too, with ``also``."""
     import gc
     import sys
@@ -310,10 +328,11 @@ def _run(worker: "Worker", endpoints: Path | None, also: dict[str, str]) -> None
     from streamlstm.serving.endpoints_file import write_endpoints
 
     from ..console import err
+    from .page import showing
 
     addresses = worker.endpoints | also
     if endpoints is not None:
-        write_endpoints(endpoints, addresses)
+        write_endpoints(endpoints, addresses, model)
     for name, endpoint in addresses.items():
         err.print(f"{name:7} {endpoint}", markup=False)
     # Threads that commit to the store or prepare a model yield to the loop sooner.
@@ -321,7 +340,8 @@ def _run(worker: "Worker", endpoints: Path | None, also: dict[str, str]) -> None
     gc.freeze()  # existing objects stay alive: scanning them again would only delay replies
     err.print("ready; Ctrl-C stops")
     try:
-        worker.run()
+        with showing(web, addresses, model):
+            worker.run()
     finally:
         if endpoints is not None:
             _remove_own(endpoints)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from streamlstm.serving.worker_stats import Gauges, Rates, sum_gauges, sum_rates
+
 from ..console import duration
-from ..worker_stats import Gauges, Rates, sum_gauges, sum_rates
 from .worker import Row
 
 _GAP = 2  # spaces between two columns

@@ -9,8 +9,7 @@ from typing import NamedTuple
 from streamlstm.client.aio.client import AsyncClient
 from streamlstm.errors import EndpointError, HandshakeError, StreamLSTMError, WorkerTimeoutError
 from streamlstm.serving.endpoints_file import read_endpoints
-
-from ..worker_stats import Rates, Snapshot
+from streamlstm.serving.worker_stats import Rates, Snapshot
 
 TIMEOUT = 2.0  # seconds after which a request is given up and sent again
 

@@ -64,7 +64,7 @@ class AsyncSubscriber(BaseSubscriber[zmq.asyncio.Socket], AsyncConnection[zmq.as
         Errors are those of :meth:`Subscriber.receive_event`.
         """
         events = [await self.receive_event()]
-        plain = zmq.Socket.shadow(self._open())
+        plain: zmq.Socket[bytes] = zmq.Socket.shadow(self._open())
         for _ in range(count - 1):
             try:
                 event = self._decode(plain.recv_multipart(zmq.NOBLOCK))

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamlstm.errors import ProtocolError
-from streamlstm.serving.counters import quantile
+from ..errors import ProtocolError
+from .counters import quantile
 
 
 @dataclass(frozen=True)

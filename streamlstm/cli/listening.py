@@ -1,0 +1,93 @@
+"""What commands that speak HTTP have in common: where they listen, for whom, and until when."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from typer import BadParameter
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from streamlstm.web.access import Access
+
+REMEDY = "give it a token (--token FILE, docs/web.md), "
+
+
+def check_installed() -> None:
+    """Say what to install if it is missing.
+
+    Raises
+    ------
+    StreamLSTMError
+    """
+    from importlib.util import find_spec
+
+    from streamlstm.errors import StreamLSTMError
+
+    if missing := [name for name in ("starlette", "uvicorn", "websockets") if not find_spec(name)]:
+        raise StreamLSTMError(
+            f"{', '.join(missing)} is needed and not installed: pip install 'streamlstm[web]'"
+        )
+
+
+def listen_at(address: str, token: Path | None, insecure: bool) -> socket.socket:
+    """Return a socket that listens at HOST:PORT.
+
+    Raises
+    ------
+    EndpointError
+        If it is malformed or taken, or other machines could reach it and nothing protects it.
+    """
+    check_installed()
+    from streamlstm.serving.metrics_port import parse_address
+    from streamlstm.web.listening import bind
+
+    may_be_reached = insecure or token is not None
+    return bind("listen", parse_address(address, may_be_reached, "listen", 7480, REMEDY))
+
+
+def access_to(listener: socket.socket, token: Path | None, public: str | None) -> Access:
+    """Return who may ask at a socket.
+
+    Raises
+    ------
+    BadParameter
+        If ``public`` is no URL.
+    KeyFileError
+        If the file has no token.
+    """
+    from streamlstm.serving.addresses import is_loopback
+    from streamlstm.web.access import Access, read_token
+
+    if public is not None:
+        parts = urlsplit(public)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise BadParameter(f"--public: expected a URL such as https://a.org/b, got {public!r}")
+    host = listener.getsockname()[0]
+    known = None if token is None else read_token(token)
+    return Access(host, not is_loopback(host), known, public)
+
+
+def serve_until_stopped(
+    app: ASGIApp, listener: socket.socket, name: str, says_ready: bool = True
+) -> None:
+    """Serve an application until Ctrl-C or SIGTERM; say where it is, and perhaps how it ends."""
+    from streamlstm.web.listening import serve, url_of
+
+    from .console import err
+    from .signals import sigterm_as_interrupt
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    err.print(f"{name:7} {url_of(listener)}", markup=False)
+    if says_ready:
+        err.print("ready; Ctrl-C stops")
+    try:
+        with sigterm_as_interrupt():
+            serve(app, listener)
+    except KeyboardInterrupt:
+        pass

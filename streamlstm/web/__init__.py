@@ -1,0 +1,1 @@
+"""What speaks HTTP: the live page (``page/``) and the gateway for observations (``gateway/``)."""

@@ -1,0 +1,145 @@
+"""The live page in a real browser: beside a real worker, which is restarted."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamlstm.client.client import Client
+
+from .conftest import WorkerProcess
+from .test_alarms import wait_for_subscriptions
+from .web_process import WebProcess, ask, chromium
+
+STREAMS = [f"{kind}-{n}" for kind in ("pump", "fan", "valve", "mixer") for n in range(1, 7)]
+QUIET = 400  # rows before anything happens
+IMAGES = os.environ.get("STREAMLSTM_IMAGES")  # a folder for the pictures of docs/
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as found:
+        yield found
+
+
+class Plant:
+    """Feeds a worker with what sensors say."""
+
+    def __init__(self) -> None:
+        self._random, self._n = random.Random(5), 0
+        self._time = time.time() - QUIET - 50
+        self._of = [(30 + 9 * n % 50, 2 + n % 4, 9 + 3 * (n % 7), n) for n in range(len(STREAMS))]
+
+    def rows(self, spike: float = 0.0) -> list[list[float]]:
+        self._n += 1
+        rows = []
+        for level, swing, slow, phase in self._of:
+            noise = self._random.gauss(0, swing / 14)
+            rows.append([level + swing * math.sin(self._n / slow + phase) + noise])
+        rows[0][0] += spike
+        return rows
+
+    def feed(self, client: Client, count: int, spike: float = 0.0) -> None:
+        """Send rows as if they had come every second; the last may have a spike."""
+        for n in range(count):
+            last = n == count - 1
+            times = [self._time + self._n] * len(STREAMS)
+            client.observe_many(STREAMS, self.rows(spike if last else 0.0), times=times)
+
+
+def painted(page: Any) -> int:
+    """Return how many pixels of the chart are not those of the panel."""
+    return page.evaluate(
+        """() => {
+            const canvas = document.querySelector("#chart canvas");
+            const all = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            return new Uint32Array(all.data.buffer).filter((pixel) => pixel >>> 24).length;
+        }"""
+    )
+
+
+def test_the_page_draws_tells_of_an_anomaly_and_survives_a_restart(
+    browser: Any, tmp_path: Path
+) -> None:
+    worker = WorkerProcess(tmp_path / "worker", "--detector", serves="temperature")
+    web = WebProcess("web", "--endpoints", str(tmp_path / "worker.endpoints.json"))
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 760}, color_scheme="dark", locale="en-GB"
+    )
+    page, plant, wrong = context.new_page(), Plant(), []
+    page.set_default_timeout(30_000)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    page.on("request", lambda asked: wrong.append(asked.url) if web.url not in asked.url else None)
+    try:
+        page.goto(web.url)
+        page.wait_for_selector("#state.good")
+        with worker.client() as client:
+            plant.feed(client, QUIET)
+            page.wait_for_selector(f"text={len(STREAMS)} streams")
+            page.keyboard.press("5")
+            page.wait_for_selector("#row-3 .id:has-text('fan-4')")
+            page.fill("#search", "pump")
+            page.wait_for_selector("text=6 of 24 streams")
+            page.click(".row:has-text('pump-1')")
+            page.keyboard.press("Escape")
+            page.wait_for_selector("#now dd:text-matches('[0-9]')")
+            page.wait_for_selector("#chart canvas")
+            page.wait_for_timeout(300)  # for a frame or two
+            assert painted(page) > 5_000
+            # An injected anomaly.
+            plant.feed(client, 40)
+            sent = time.monotonic()
+            plant.feed(client, 1, spike=25.0)
+            page.wait_for_selector("#alarm-list .id:has-text('pump-1')")
+            print(f"an anomaly is on the page {time.monotonic() - sent:.3f} s after it was sent")
+            page.keyboard.press("1")
+            page.wait_for_selector(".row.alarm:has-text('pump-1')")
+            page.keyboard.press("a")
+            page.wait_for_selector(".gate:has-text('forget gate')")
+            assert page.locator(".gate").count() == 6
+            assert page.locator("#gates .said").inner_text().count("expected") == 1
+            plant.feed(client, 3)
+            pictures(page)
+        # The worker is killed; another one, at other ports, writes the same file.
+        worker.stop(signal.SIGKILL)
+        page.wait_for_selector("#state.bad")
+        worker = WorkerProcess(tmp_path / "worker", "--detector", serves="temperature")
+        page.wait_for_selector("#state.good")
+        with worker.client() as client:
+            wait_for_subscriptions(client, 1)
+            client.observe("after", [4321.0])
+            page.fill("#search", "after")
+            page.click(".row:has-text('after')")
+            page.wait_for_selector("#now dd:has-text('4321')")
+        assert ask(web.url + "/alarms/1")[0] == 200, "what was there before is kept"
+        assert wrong == []
+    finally:
+        context.close()
+        worker.stop(signal.SIGKILL)
+        assert web.stop() == 0
+
+
+def pictures(page: Any) -> None:
+    """Take the pictures of docs/, if they are wanted; on a phone the parts stand behind tabs."""
+    if IMAGES is None:
+        return
+    folder = Path(IMAGES)
+    page.screenshot(path=folder / "web.png")
+    page.emulate_media(color_scheme="light")
+    page.wait_for_timeout(500)
+    page.screenshot(path=folder / "web-light.png")
+    page.set_viewport_size({"width": 390, "height": 760})
+    page.click("#tabs button[data-tab=streams]")
+    page.wait_for_timeout(500)
+    page.screenshot(path=folder / "web-phone.png")
+    page.set_viewport_size({"width": 1280, "height": 760})
+    page.emulate_media(color_scheme="dark")
