@@ -17,7 +17,9 @@ def full_disk(pid: int) -> Iterator[None]:
     for process in before:
         _let_write(process, ROOM)
     yield
-    for process in (*before, *_family(pid)):  # the parent first: children begin with its limit
+    for process in before:
+        _let_write(process, None)
+    for process in _family(pid):  # those that have begun meanwhile, with the limit of their parent
         _let_write(process, None)
 
 
