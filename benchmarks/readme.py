@@ -26,6 +26,7 @@ ALL: dict[str, tuple[str, ...]] = dict.fromkeys(
     (
         *("kernels", "streams", "windows", "startup", "layers", "training", "tables"),
         *("serving", "fairness", "durability", "torture", "fire", "soak"),
+        *("fleet", "fleet_torture", "fleet_simulation"),
     ),
     (),
 )
