@@ -97,7 +97,7 @@ class FleetChaosRun(ChaosRun):
         self._signal_one(signal.SIGKILL)
 
     def _kill_gateway(self) -> None:
-        if self._worker is not None and (pid := self._ask()["gateway"]["pid"]):
+        if self._worker is not None and (pid := self._fleet.gateway()["pid"]):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 

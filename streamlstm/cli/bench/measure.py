@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamlstm.cli.worker_stats import Snapshot
+from streamlstm.serving.worker_stats import Snapshot
 
 if TYPE_CHECKING:
     from streamlstm.client.client import Client
