@@ -39,6 +39,7 @@ COMMANDS = (
     "publish",
     "watch",
     "web",
+    "gateway",
     "info",
     "top",
     "keys",

@@ -74,9 +74,16 @@ def access_to(listener: socket.socket, token: Path | None, public: str | None) -
 
 
 def serve_until_stopped(
-    app: ASGIApp, listener: socket.socket, name: str, says_ready: bool = True
+    app: ASGIApp,
+    listener: socket.socket,
+    name: str,
+    says_ready: bool = True,
+    most_sent: int = 65_536,
 ) -> None:
-    """Serve an application until Ctrl-C or SIGTERM; say where it is, and perhaps how it ends."""
+    """Serve an application until Ctrl-C or SIGTERM; say where it is, and perhaps how it ends.
+
+    Nothing larger than ``most_sent`` bytes is taken over a WebSocket.
+    """
     from streamlstm.web.listening import serve, url_of
 
     from .console import err
@@ -88,6 +95,6 @@ def serve_until_stopped(
         err.print("ready; Ctrl-C stops")
     try:
         with sigterm_as_interrupt():
-            serve(app, listener)
+            serve(app, listener, most_sent)
     except KeyboardInterrupt:
         pass

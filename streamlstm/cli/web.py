@@ -8,9 +8,13 @@ from typer import BadParameter, Option
 from .worker_options import Endpoints, Key, Router, Server
 
 if TYPE_CHECKING:
-    from streamlstm.web.page.watch import Where
+    from streamlstm.web.where import Where
 
 # Of every command that speaks HTTP.
+Xpub = Annotated[
+    str | None,
+    Option(help="Endpoint of the worker's XPUB socket; tcp://127.0.0.1:7452 by default."),
+]
 Listen = Annotated[
     str, Option(metavar="HOST:PORT", help="Where to listen; port * lets the system choose.")
 ]
@@ -34,10 +38,7 @@ Insecure = Annotated[
 def web(
     listen: Listen = "127.0.0.1:7480",
     router: Router = None,
-    xpub: Annotated[
-        str | None,
-        Option(help="Endpoint of the worker's XPUB socket; tcp://127.0.0.1:7452 by default."),
-    ] = None,
+    xpub: Xpub = None,
     endpoints: Endpoints = None,
     model: Annotated[
         Path | None,
@@ -73,11 +74,11 @@ def web(
     from streamlstm.web.page.app import make_app
     from streamlstm.web.page.watch import Watch
 
-    watch = Watch(_where(router, xpub, endpoints, key, server), memory * 2**20, model)
+    watch = Watch(find_worker(router, xpub, endpoints, key, server), memory * 2**20, model)
     serve_until_stopped(make_app(watch, access), listener, "page", parent is None)
 
 
-def _where(
+def find_worker(
     router: str | None,
     xpub: str | None,
     endpoints: Path | None,
@@ -86,7 +87,7 @@ def _where(
 ) -> "Where":
     """Return where the worker or the fleet is that is shown."""
     from streamlstm import wire
-    from streamlstm.web.page.watch import Where
+    from streamlstm.web.where import Where
 
     if endpoints is not None and (router is not None or xpub is not None):
         raise BadParameter("expected only one of --endpoints and --router with --xpub")

@@ -15,7 +15,6 @@ from ..serving.addresses import bracketed
 from ..serving.endpoints import describe_bind_error
 
 _BACKLOG = 128
-_MOST_SENT = 2**24  # bytes of a message over a WebSocket, either way
 _END = 2  # seconds that open connections have at the end
 
 
@@ -48,8 +47,8 @@ def url_of(listener: socket.socket) -> str:
     return f"http://{bracketed(host)}:{port}"
 
 
-def serve(app: ASGIApp, listener: socket.socket, most_sent: int = _MOST_SENT) -> None:
-    """Serve an application until SIGINT or SIGTERM."""
+def serve(app: ASGIApp, listener: socket.socket, most_sent: int) -> None:
+    """Serve an application until SIGINT or SIGTERM; ``most_sent`` bounds what WebSockets bring."""
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     config = uvicorn.Config(
         app,

@@ -62,6 +62,7 @@ from .messages import (
     topic,
     value_topic,
 )
+from .plain import pack_plain, unpack_plain
 from .producers import PRODUCER_MAGIC, envelope_of, producer_of
 from .vectors import (
     Doubles,

@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+from typer.testing import CliRunner
 
+from streamlstm.cli import app
 from streamlstm.client.client import Client
 
 from .conftest import WorkerProcess
@@ -143,3 +146,43 @@ def pictures(page: Any) -> None:
     page.screenshot(path=folder / "web-phone.png")
     page.set_viewport_size({"width": 1280, "height": 760})
     page.emulate_media(color_scheme="dark")
+
+
+def test_serve_web_starts_a_page_that_ends_with_the_worker(tmp_path: Path) -> None:
+    worker = WorkerProcess(tmp_path / "worker", "--detector", "--web", "0", serves="temperature")
+    try:
+        assert worker.process.stderr is not None
+        kind, url = worker.process.stderr.readline().split()
+        assert kind == "page"
+        while ask(f"{url}/healthz")[0] != 200:
+            pass  # it has not asked the worker yet
+        for path in ("/", "/live", "/alarms/1", "/static/app.js", "/healthz"):
+            assert ask(url + path, b"{}")[0] in (404, 405), "nothing can be changed"
+        assert ask(f"{url}/alarms/1")[0] == 404
+        assert ask(url, host="evil.example")[0] == 403
+        page = psutil.Process(worker.process.pid).children()[0]
+    finally:
+        worker.stop(signal.SIGKILL)
+    assert psutil.wait_procs([page], timeout=30)[1] == [], "it ends when the worker is killed"
+
+
+def test_what_protects_a_page_is_asked_for(tmp_path: Path) -> None:
+    short = tmp_path / "short.token"
+    short.write_text("1234\n")
+    short.chmod(0o600)
+    open_to_all = tmp_path / "open.token"
+    open_to_all.write_text("0123456789abcdef\n")
+    open_to_all.chmod(0o644)
+    for arguments, said in (
+        (["web", "--listen", "0.0.0.0:*"], "give it a token (--token FILE"),
+        (["web", "--listen", "127.0.0.1"], "--listen 127.0.0.1: expected HOST:PORT"),
+        (["web", "--listen", "127.0.0.1:*", "--token", str(short)], "at least 16"),
+        (["web", "--listen", "127.0.0.1:*", "--token", str(open_to_all)], "chmod 600"),
+        (["gateway", "http", "--public", "a.example"], "--public: expected a URL"),
+        (["web", "--xpub", "tcp://127.0.0.1:1"], "expected --router beside --xpub"),
+        (["web", "--endpoints", "x", "--router", "tcp://127.0.0.1:1"], "only one of --endpoints"),
+        (["serve", "--detector", "--web", "0", "--key", "x"], "whose role is read-only"),
+    ):
+        refused = CliRunner().invoke(app, arguments)
+        words = " ".join(refused.output.replace("\u2502", " ").split())
+        assert said in f"{words} {refused.exception}", arguments

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time as clock
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ... import wire
 from ...client.aio.client import AsyncClient
 from ...client.aio.subscriber import AsyncSubscriber
 from ...client.observing import Published
 from ...errors import RemoteError, StreamLSTMError, WorkerTimeoutError
 from ...network.model import Model
 from ...online.detector import detector
+from ..where import Where
 from .alarms import Alarms
 from .board import Board, number
 from .gates import Gates
@@ -31,45 +29,6 @@ TURN = 0.02  # seconds in which publications gather: a batch costs little more t
 ASK = 1.0  # seconds between two questions how a worker is
 GIVE_UP = 2.0  # seconds after which a question is asked again
 _EXPORT = 0.02  # seconds between two exports of states
-
-
-@dataclass(frozen=True)
-class Where:
-    """Where the worker or the fleet is, and with which key it is asked.
-
-    Attributes
-    ----------
-    endpoints : Path or str or None
-        An endpoints file, read again when a worker does not answer; or a ROUTER of a fleet.
-    router, xpub : str
-        Of a single worker, where there is no such file.
-    """
-
-    endpoints: Path | str | None
-    router: str = wire.ROUTER
-    xpub: str = wire.XPUB
-    key: Path | None = None
-    server: Path | None = None
-
-    def client(self) -> AsyncClient:
-        """Connect for requests."""
-        where: Any = {"endpoints": self.endpoints} if self.endpoints else {"router": self.router}
-        return AsyncClient(**where, timeout=GIVE_UP, key=self.key, server=self.server)
-
-    def subscriber(self) -> AsyncSubscriber:
-        """Subscribe to predictions with what came."""
-        where: Any = {"endpoints": self.endpoints} if self.endpoints else {"xpub": self.xpub}
-        return AsyncSubscriber(**where, values=True, key=self.key, server=self.server)
-
-    def stamp(self) -> Any:
-        """Return what the file says of a single worker; it changes when another replaces it."""
-        if not isinstance(self.endpoints, Path):
-            return None
-        try:
-            found = json.loads(self.endpoints.read_text())
-            return None if "workers" in found else found
-        except (OSError, ValueError, TypeError):
-            return None
 
 
 class Watch:
@@ -123,8 +82,8 @@ class Watch:
         """Follow one worker or fleet until the endpoints file names another one."""
         stamp = self._where.stamp()
         async with (
-            self._where.client() as client,
-            self._where.subscriber() as subscriber,
+            AsyncClient(**self._where.of_client(), timeout=GIVE_UP) as client,
+            AsyncSubscriber(**self._where.of_subscriber(), values=True) as subscriber,
             asyncio.TaskGroup() as tasks,
         ):
             others = [self._receive(subscriber), self._export(client)]

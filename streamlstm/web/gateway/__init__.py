@@ -1,0 +1,1 @@
+"""The HTTP gateway: observations in, predictions out, for those who speak HTTP alone."""
