@@ -8,12 +8,16 @@ from typer import Option
 from .web import Insecure, Listen, Public, Token, Xpub, find_worker
 from .worker_options import Endpoints, Key, Router, Server
 
-gateway = typer.Typer(no_args_is_help=True, help="Let programs of other protocols use a worker.")
+gateway = typer.Typer(
+    help="Let programs that speak another protocol use a worker or a fleet.\n\n\b\nExample:\n"
+    "  streamlstm gateway http",
+    no_args_is_help=True,
+)
 
 
 @gateway.callback()
 def _gateway() -> None:
-    """Let programs of other protocols use a worker or a fleet."""
+    """Keep the name of the protocol a command, though there is one only."""
 
 
 @gateway.command("http")
@@ -46,11 +50,10 @@ def http(
       curl -d '{"x": [0.3], "seq": 1}' http://127.0.0.1:7490/streams/pump-7/observations
       streamlstm gateway http --endpoints fleet.json --listen 0.0.0.0:7490 --token http.token
     """  # noqa: D301 - \b keeps the lines of the example apart
-    from .listening import access_to, listen_at, serve_until_stopped
+    from .listening import listen_at, serve_until_stopped
 
     where = find_worker(router, xpub, endpoints, key, server)
-    listener = listen_at(listen, token, insecure)
-    access = access_to(listener, token, public)
+    listener, access = listen_at(listen, token, public, insecure)
     from streamlstm.web.gateway.app import Gateway, make_app
 
     app = make_app(Gateway(where, timeout, max_body), access)

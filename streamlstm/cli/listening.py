@@ -35,24 +35,10 @@ def check_installed() -> None:
         )
 
 
-def listen_at(address: str, token: Path | None, insecure: bool) -> socket.socket:
-    """Return a socket that listens at HOST:PORT.
-
-    Raises
-    ------
-    EndpointError
-        If it is malformed or taken, or other machines could reach it and nothing protects it.
-    """
-    check_installed()
-    from streamlstm.serving.metrics_port import parse_address
-    from streamlstm.web.listening import bind
-
-    may_be_reached = insecure or token is not None
-    return bind("listen", parse_address(address, may_be_reached, "listen", 7480, REMEDY))
-
-
-def access_to(listener: socket.socket, token: Path | None, public: str | None) -> Access:
-    """Return who may ask at a socket.
+def listen_at(
+    address: str, token: Path | None, public: str | None, insecure: bool
+) -> tuple[socket.socket, Access]:
+    """Return a socket that listens at HOST:PORT, and who may ask there.
 
     Raises
     ------
@@ -60,17 +46,25 @@ def access_to(listener: socket.socket, token: Path | None, public: str | None) -
         If ``public`` is no URL.
     KeyFileError
         If the file has no token.
+    EndpointError
+        If the address is malformed or taken, or other machines could reach it and nothing protects
+        it.
     """
+    check_installed()
     from streamlstm.serving.addresses import is_loopback
+    from streamlstm.serving.metrics_port import parse_address
     from streamlstm.web.access import Access, read_token
+    from streamlstm.web.listening import bind
 
     if public is not None:
         parts = urlsplit(public)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise BadParameter(f"--public: expected a URL such as https://a.org/b, got {public!r}")
-    host = listener.getsockname()[0]
+    may_be_reached = insecure or token is not None
+    bound = parse_address(address, may_be_reached, "listen", 7480, REMEDY)
     known = None if token is None else read_token(token)
-    return Access(host, not is_loopback(host), known, public)
+    access = Access(bound[0], not is_loopback(bound[0]), known, public)
+    return bind("listen", bound), access
 
 
 def serve_until_stopped(

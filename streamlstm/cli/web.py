@@ -65,16 +65,16 @@ def web(
       streamlstm web --endpoints fleet.json
       streamlstm web --listen 0.0.0.0:7480 --token page.token
     """  # noqa: D301 - \b keeps the lines of the example apart
-    from .listening import access_to, listen_at, serve_until_stopped
+    from .listening import listen_at, serve_until_stopped
 
     if parent is not None:
         _end_with(parent)
-    listener = listen_at(listen, token, insecure)
-    access = access_to(listener, token, public)
+    where = find_worker(router, xpub, endpoints, key, server)
+    listener, access = listen_at(listen, token, public, insecure)
     from streamlstm.web.page.app import make_app
     from streamlstm.web.page.watch import Watch
 
-    watch = Watch(find_worker(router, xpub, endpoints, key, server), memory * 2**20, model)
+    watch = Watch(where, memory * 2**20, model)
     serve_until_stopped(make_app(watch, access), listener, "page", parent is None)
 
 

@@ -43,7 +43,8 @@ def gateway(worker: WorkerProcess) -> Iterator[WebProcess]:
 
 def post(gateway: WebProcess, stream: str, body: Any, **headers: str) -> tuple[int, Any]:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    url = f"{gateway.url}/streams/{stream}/observations"
+    stream, mark, query = stream.partition("?")
+    url = f"{gateway.url}/streams/{stream}/observations{mark}{query}"
     status, answer, _ = ask(url, data, **(JSON | headers))
     return status, json.loads(answer)
 

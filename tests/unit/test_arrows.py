@@ -45,7 +45,7 @@ ONLY = {
     "msgpack": "wire",
     "zmq": "client serving fleet loadtest cli benchmarks",
     "starlette": "web cli",
-    "uvicorn": "web",
+    "uvicorn": "web examples",
     "numba": "kernels backends learn serving loadtest benchmarks",
     "llvmlite": "kernels loadtest",
     "safetensors": "network convert",
