@@ -21,6 +21,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
+from streamlstm import wire
 from streamlstm.client.client import Client
 from streamlstm.errors import StreamLSTMError
 
@@ -44,7 +45,7 @@ def lost(settings: Mapping[str, str], stops: bool) -> dict[str, float]:
         mine = run.stream_of(machine.address)
         began = time.perf_counter()
         machine.stop() if stops else machine.kill()
-        run.client.step(mine, run.rows[0])
+        run.client.step(mine, run.rows[0], seq=2)
         first = time.perf_counter() - began
         while machine.address in (there := run.serving()) or len(there) < 2:
             time.sleep(0.05)
@@ -82,13 +83,14 @@ class _Run:
             self.client = opening.enter_context(Client(endpoints=self.fleet.file, timeout=60.0))
             self.rows = observations(64)
             for stream in range(STREAMS):
-                self.client.step(stream, self.rows[0])
+                self.client.step(stream, self.rows[0], seq=1)
             self._open = opening.pop_all()
 
     def stream_of(self, machine: str) -> int:
-        """Return a stream that a worker of this machine has."""
+        """Return a stream that the worker of this machine has, and has committed."""
         routers = {each["machine"]: each["router"] for each in self.fleet.status()["workers"]}
         with Load(routers[machine], range(STREAMS)) as table:
+            table.ask(routers[machine], wire.Barrier(1, 0))  # all is committed
             return next(
                 stream
                 for stream, partition in table.partition.items()

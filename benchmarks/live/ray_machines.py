@@ -74,7 +74,7 @@ class RayMachine:
             If it does not start.
         """
         deadline = time.monotonic() + START_SECONDS
-        while "Ray runtime started" not in (said := self._log.read_text()):
+        while "will now block forever" not in (said := self._log.read_text()):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"Ray did not start at {self.address}:\n{said[-2000:]}")
             time.sleep(0.05)
