@@ -22,8 +22,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from rich.console import Console
@@ -163,8 +164,13 @@ def _show(name: str, result: dict[str, Any], console: Console) -> None:
         )
 
 
-def main(name: str = "torture", doc: str | None = __doc__, make: type[ChaosRun] = ChaosRun) -> None:
-    """Run the rounds and print the results."""
+def main(
+    name: str = "torture",
+    doc: str | None = __doc__,
+    make: type[ChaosRun] = ChaosRun,
+    others: Mapping[str, type[ChaosRun]] = MappingProxyType({}),
+) -> None:
+    """Run the rounds and print the results; ``others`` are runs that an option chooses."""
     options = argparse.ArgumentParser(description=(doc or "").split("\n", 1)[0])
     options.add_argument("--rounds", type=int, default=200)
     options.add_argument("--streams", type=int, default=2_000)
@@ -174,6 +180,10 @@ def main(name: str = "torture", doc: str | None = __doc__, make: type[ChaosRun] 
     options.add_argument(
         "--store", choices=STORES, help="both by default, if there is a redis-server"
     )
+    for option, other in others.items():
+        text = str(other.__doc__).split(".", 1)[0]
+        options.add_argument(option, dest="make", action="store_const", const=other, help=text)
+    options.set_defaults(make=make)
     options.add_argument("--folder", help="parent folder of the store")
     options.add_argument(
         "--json",
@@ -195,7 +205,9 @@ def main(name: str = "torture", doc: str | None = __doc__, make: type[ChaosRun] 
     console = Console(stderr=arguments.json == "-", soft_wrap=True)
     console.print(f"seed {seed}, store {' and '.join(stores)}", highlight=False)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        result = torture_all(Path(folder), stores, arguments.rounds, arguments.streams, seed, make)
+        result = torture_all(
+            Path(folder), stores, arguments.rounds, arguments.streams, seed, arguments.make
+        )
     _show(name, result, console)
     if arguments.json is not None:
         text = json.dumps({"bench": name, "machine": machine(), "ratios": {}} | result, indent=1)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from streamlstm.errors import StreamLSTMError
+from streamlstm.errors import StreamLSTMError, WorkerTimeoutError
 from streamlstm.fleet.question import ask
 
 from .ray_machines import RayMachines
@@ -91,14 +91,20 @@ class RayFleet:
         StreamLSTMError
             If none answers, or the fleet refuses.
         """
-        said: StreamLSTMError | None = None
-        for agent in json.loads(self.file.read_text())["agents"]:
+        said: StreamLSTMError = WorkerTimeoutError("no agent is there")
+        for agent in self.agents():
+            if agent["endpoints"] is None:  # it waits for a machine
+                continue
             try:
                 return ask(Path(agent["endpoints"]), *question)
             except StreamLSTMError as error:
                 said = error
-        assert said is not None
         raise said
+
+    def agents(self) -> list[dict[str, Any]]:
+        """Return the agents as they were at the last command."""
+        found: list[dict[str, Any]] = json.loads(self.file.read_text())["agents"]
+        return found
 
     def down(self) -> None:
         """End it."""
