@@ -29,7 +29,7 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: demo test test-all test-cuda lint format bench instructions figures architecture train-host golden clean help
+.PHONY: demo test test-all test-cuda lint format bench instructions figures architecture train-host golden release clean help
 
 demo: .venv/.base  ## Predict this machine's next second, live (ARGS="--seconds 5 --json out.json")
 	@$(RUN) workers/demo.py $(ARGS)
@@ -81,6 +81,9 @@ train-host: .venv/.base  ## Train the shipped model from the recording in exampl
 
 golden: .venv/.dev  ## Make the golden files again; needs the packages that they come from
 	@for program in tests/golden/make_*.py; do echo $$program; $(RUN) $$program || exit 1; done
+
+release: .venv/.dev  ## Make a wheel and an sdist in dist/, and try the wheel on each Python that is found
+	@$(RUN) -m tests.release $(ARGS)
 
 clean:  ## Remove .venv and everything that was built
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,6 +1,6 @@
 """Trains the character model of examples/gates_text.py on this project's prose, with PyTorch.
 
-pip install 'streamlstm[torch]'
+pip install torch
 python examples/gates_text_train.py --out examples/models/text.safetensors
 
 The text is the documentation and the docstrings of the repository, split into sentences. Each

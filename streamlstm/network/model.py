@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from importlib.resources import as_file, files
 from inspect import signature
 from os import PathLike
 from typing import Any
@@ -178,6 +179,12 @@ class Model(ModelContents):
             If the file is missing, damaged, foreign, or written by a newer version.
         """
         return read_model_file(path, cls)
+
+    @classmethod
+    def shipped(cls) -> "Model":
+        """Return the model of the demo, which is part of the package: one value, ten steps ahead."""
+        with as_file(files("streamlstm") / "models" / "host.safetensors") as path:
+            return cls.load(path)
 
     def with_weights(self, weights: Sequence[Mapping[str, ArrayLike]]) -> "Model":
         """Return a copy of this model with other weights, one dict for each layer."""

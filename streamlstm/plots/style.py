@@ -67,7 +67,7 @@ def check_plots() -> None:
         import matplotlib.figure  # noqa: F401 - to see whether it is there
     except ImportError:
         raise StreamLSTMError(
-            "drawing needs matplotlib, which is not installed: pip install 'streamlstm[plot]'"
+            "drawing needs matplotlib, which is not installed: pip install matplotlib"
         ) from None
 
 

@@ -304,7 +304,7 @@ def test_without_matplotlib_the_error_says_how_to_install_it(
     assert done.returncode == 1
     assert done.stderr == (
         "streamlstm: drawing needs matplotlib, which is not installed: "
-        "pip install 'streamlstm[plot]'\n"
+        "pip install matplotlib\n"
     )
     assert list(tmp_path.iterdir()) == []
     done = blocked("--stream", "north", "--csv", tmp_path / "numbers.csv")

@@ -231,7 +231,7 @@ def test_without_matplotlib_a_sentence_says_how_to_install_it(tmp_path: Path) ->
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("pip install 'streamlstm[plot]'") == 2
+    assert done.stdout.count("pip install matplotlib") == 2
 
 
 def test_predictions_are_drawn_at_the_time_that_they_speak_of() -> None:

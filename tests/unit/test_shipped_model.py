@@ -1,7 +1,5 @@
 """The model that the demo uses, as it is installed."""
 
-from importlib.resources import as_file, files
-
 import numpy as np
 
 from streamlstm import Engine, Model
@@ -9,13 +7,8 @@ from streamlstm.data.options import ReadOptions
 from streamlstm.data.read import read_table
 
 
-def shipped() -> Model:
-    with as_file(files("streamlstm") / "models" / "host.safetensors") as path:
-        return Model.load(path)
-
-
 def test_it_predicts_one_value_of_a_stream_a_second_ahead():
-    model = shipped()
+    model = Model.shipped()
     assert (model.inputs, model.outputs) == (("value",), ("value",))
     assert model.horizon == 10
     assert model.skip == (0,)
@@ -27,7 +20,7 @@ def test_it_beats_persistence_on_what_was_held_back(root):
     streams = np.array(table.streams)
     names = np.unique(streams).tolist()
     values = np.stack([table.values[streams == name] for name in names], axis=1)
-    engine = Engine(shipped(), threads=1)
+    engine = Engine(Model.shipped(), threads=1)
     predictions = np.stack([engine.step_many(names, X) for X in values])
     held_back = slice(int(0.9 * len(values)), None)
     truth = values[held_back]
@@ -38,7 +31,7 @@ def test_it_beats_persistence_on_what_was_held_back(root):
 
 
 def test_it_is_at_ease_with_a_new_stream_that_stands_still():
-    engine = Engine(shipped(), threads=1)
+    engine = Engine(Model.shipped(), threads=1)
     for value in (0.0, 0.05, 1.0):
         stream = engine.stream(f"still at {value}")
         errors = [abs(float(stream.step([value])[0]) - value) for _ in range(100)]

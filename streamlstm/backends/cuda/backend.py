@@ -329,7 +329,7 @@ def check_device(device: int) -> None:
     if not cuda.is_available():
         raise ModelError(
             "backend: cuda was asked for, but numba finds no NVIDIA GPU with driver and toolkit "
-            "here; install streamlstm[cuda] and the driver, or use backend='cpu'."
+            "here; install 'numba-cuda[cu12]' and the driver, or use backend='cpu'."
         )
     if device >= len(cuda.gpus):
         raise ModelError(

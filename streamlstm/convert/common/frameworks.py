@@ -9,17 +9,15 @@ from ...errors import ConvertError
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
-def require(module: str, purpose: str, install: str | None = None) -> Any:
+def require(module: str, purpose: str) -> Any:
     """Import a framework, or raise an error with the command that installs it.
 
     Parameters
     ----------
     module : str
-        Its import name, such as ``"onnx"``.
+        Its name for import and for pip, such as ``"onnx"``.
     purpose : str
         What it is needed for: a phrase that follows "needed to".
-    install : str, optional
-        Its name for pip, if that differs.
 
     Raises
     ------
@@ -31,7 +29,7 @@ def require(module: str, purpose: str, install: str | None = None) -> Any:
     except ImportError as error:
         raise ConvertError(
             f"{module} is needed to {purpose} and cannot be imported ({error}): "
-            f"pip install {install or module}."
+            f"pip install {module}."
         ) from None
 
 

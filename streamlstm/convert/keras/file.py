@@ -77,7 +77,7 @@ def read_keras(path: str | PathLike[str]) -> KerasFile:
     ConvertError
         If it is damaged, or has no network.
     """
-    h5py = require("h5py", "read files of Keras", "streamlstm[keras]")
+    h5py = require("h5py", "read files of Keras")
     start = first_bytes(path)
     name = fspath(path)
     try:

@@ -118,7 +118,7 @@ class Evaluation:
         Raises
         ------
         StreamLSTMError
-            If matplotlib is missing (``pip install 'streamlstm[plot]'``).
+            If matplotlib is missing (``pip install matplotlib``).
         DataError
             If ``path`` has another suffix than .html or .htm.
         OSError

@@ -17,7 +17,7 @@ _LOG = logging.getLogger(__name__)
 
 LOG_SECONDS = 2.0  # between two lines about a long work
 _SCANNED = 1000  # streams read at a time
-_NOT_INSTALLED = "the package redis is not installed; pip install 'streamlstm[redis]'"
+_NOT_INSTALLED = "the package redis is not installed; pip install redis"
 
 
 class RedisStreams:
