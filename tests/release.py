@@ -59,7 +59,9 @@ def build(to: Path) -> Path:
     Nothing is fetched: what builds has to be installed (the extra ``dev``).
     """
     with tempfile.TemporaryDirectory() as folder:
-        tree = shutil.copytree(ROOT, Path(folder) / "tree", ignore=shutil.ignore_patterns(*LEFT_OUT))
+        tree = shutil.copytree(
+            ROOT, Path(folder) / "tree", ignore=shutil.ignore_patterns(*LEFT_OUT)
+        )
         run([sys.executable, "-m", "build", "--no-isolation", "--outdir", to, tree], Path(folder))
     (wheel,) = to.glob(f"streamlstm-{__version__}-*.whl")
     return wheel

@@ -182,7 +182,7 @@ class Model(ModelContents):
 
     @classmethod
     def shipped(cls) -> "Model":
-        """Return the model of the demo, which is part of the package: one value, ten steps ahead."""
+        """Return the model of the demo, a part of the package: one value, ten steps ahead."""
         with as_file(files("streamlstm") / "models" / "host.safetensors") as path:
             return cls.load(path)
 

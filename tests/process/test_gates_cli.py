@@ -303,8 +303,7 @@ def test_without_matplotlib_the_error_says_how_to_install_it(
     done = blocked("--stream", "north")
     assert done.returncode == 1
     assert done.stderr == (
-        "streamlstm: drawing needs matplotlib, which is not installed: "
-        "pip install matplotlib\n"
+        "streamlstm: drawing needs matplotlib, which is not installed: pip install matplotlib\n"
     )
     assert list(tmp_path.iterdir()) == []
     done = blocked("--stream", "north", "--csv", tmp_path / "numbers.csv")
