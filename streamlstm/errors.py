@@ -346,5 +346,9 @@ class EndpointError(StreamLSTMError):
     """An endpoint that cannot be bound or reached, or whose use is refused."""
 
 
+class ConfigurationError(StreamLSTMError):
+    """A configuration file, or a variable of the environment, is not as expected."""
+
+
 class KeyFileError(StreamLSTMError):
     """A key file or a list of keys that cannot be read or written, or is invalid."""

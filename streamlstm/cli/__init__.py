@@ -2,7 +2,8 @@
 
 Each name in `COMMANDS` is a module or a package of this package that has a function of the same
 name, or a typer.Typer where the command has several parts. To add a command, write that module and
-add its name.
+add its name. A command that runs until it is stopped is decorated with `@service`
+(configuration/decorator.py): its options also stand in a file and in the environment.
 """
 
 # ruff: noqa: E402 - Ctrl-C is handled before anything else is imported
@@ -49,6 +50,7 @@ COMMANDS = (
     "bench",
     "compile",
     "store",
+    "config",
 )
 
 app = typer.Typer(
@@ -93,9 +95,11 @@ for _name in COMMANDS:
     if isinstance(_command, typer.Typer):
         for _part in _command.registered_commands:
             _part.help = _unfold(str(_part.callback.__doc__))
+            _part.cls = getattr(_part.callback, "command_class", _part.cls)
         app.add_typer(_command, name=_name)
     else:
-        app.command(_name, help=_unfold(_command.__doc__))(_command)
+        _class = getattr(_command, "command_class", None)
+        app.command(_name, cls=_class, help=_unfold(_command.__doc__))(_command)
 
 if not interrupts.is_command():
     interrupts.handle(_before)
@@ -144,5 +148,8 @@ def _reopen_closed_streams() -> None:
 
 
 def _fail(sentence: str) -> NoReturn:
-    print(f"streamlstm: {sentence}", file=sys.stderr)
+    if (logs := sys.modules.get("streamlstm.serving.logs")) is not None and logs.logs_json():
+        logs.log_end(sentence)
+    else:
+        print(f"streamlstm: {sentence}", file=sys.stderr)
     sys.exit(1)

@@ -42,8 +42,6 @@ class GatewayKeeper:
         Endpoint of the supervisor.
     tell : callable
         Sends a frame to the gateway.
-    log : callable
-        Gets each line of its log.
 
     Attributes
     ----------
@@ -58,10 +56,9 @@ class GatewayKeeper:
         options: GatewayOptions,
         control: str,
         tell: Callable[[str, bytes], object],
-        log: Callable[[str], None],
     ) -> None:
         self.endpoints, self._arguments = gateway_endpoints(options.router), options.arguments
-        self._control, self._tell, self._log = control, tell, log
+        self._control, self._tell = control, tell
         self.pid: int | None = None
         self._frame = b""
 
@@ -70,7 +67,7 @@ class GatewayKeeper:
         self.pid = None
         where = [f"--{name}={endpoint}" for name, endpoint in self.endpoints.items()]
         options = ["--control", self._control, *where, *self._arguments]
-        return Process(NAME, options, self._log, ("fleet", NAME))
+        return Process(NAME, options, ("fleet", NAME))
 
     def serves(self, pid: int, endpoints: dict[str, str]) -> None:
         """Note that it serves."""

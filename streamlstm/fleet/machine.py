@@ -40,7 +40,7 @@ class Machine:
     endpoints : Path or None
         The file in which clients find the fleet.
     log : callable
-        Gets each line of the processes' logs.
+        Gets what is to be said of the processes; what they log is logged by itself.
     gateway : GatewayOptions, optional
         Clients of a single worker find the fleet there.
 
@@ -83,7 +83,7 @@ class Machine:
         self._gateway_due: float | None = None
         if gateway is not None:
             tell = lambda name, frame: self.tell(name.encode(), frame)  # noqa: E731
-            self._gateway = GatewayKeeper(gateway, self.control, tell, log)
+            self._gateway = GatewayKeeper(gateway, self.control, tell)
 
     # --- processes ---
 
@@ -99,7 +99,7 @@ class Machine:
         self._model = max(self._model, model or 0)
         where = [f"--{name}={where}" for name, where in self._sockets.of(worker).items()]
         given = ["--fleet", self.control, "--fleet-name", worker, *where, *options]
-        self._processes[worker] = Process(worker, [*file, *self._arguments, *given], self._log)
+        self._processes[worker] = Process(worker, [*file, *self._arguments, *given])
 
     def stop(self, worker: str) -> None:
         """Ask a process to end."""

@@ -7,11 +7,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+
+from ..serving.logs import log_again
 
 
 class Process:
-    """The process of a worker, whose log lines are passed on with its name before them.
+    """The process of a worker, whose log becomes part of this one, with its name.
+
+    It gets nothing from the environment that is meant for ``streamlstm`` itself: its arguments say
+    all of it.
 
     It ends with the thread that makes this object (serving/parent.py), so that must be one that
     lives as long as the supervisor.
@@ -22,8 +27,6 @@ class Process:
         The worker's.
     arguments : sequence of str
         Of the command.
-    log : callable
-        Gets each line; called from a thread.
     command : sequence of str
         Of ``streamlstm``.
 
@@ -38,15 +41,16 @@ class Process:
         self,
         name: str,
         arguments: Sequence[str],
-        log: Callable[[str], None],
         command: Sequence[str] = ("serve",),
     ) -> None:
-        self._name, self._log = name, log
+        self._name = name
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("STREAMLSTM_")}
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "streamlstm", *command, *arguments),
-                *("--fleet-parent", str(os.getpid())),
+                *("--fleet-parent", str(os.getpid()), "--log-format", "json"),
             ],
+            env=kept,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -61,7 +65,7 @@ class Process:
     def _pass_on(self) -> None:
         assert self._process.stderr is not None
         for line in self._process.stderr:
-            self._log(f"{self._name}: {line.rstrip()}")
+            log_again(self._name, line.rstrip())
 
     def stop(self) -> None:
         """Ask it to end."""

@@ -50,7 +50,7 @@ class FleetProcess:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.lines.append(line)
-            if line.startswith("ready"):
+            if " INFO ready; " in line:
                 self._ready.set()
         self._ready.set()
 

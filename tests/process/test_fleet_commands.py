@@ -87,7 +87,7 @@ def test_status_says_what_each_worker_has_and_does(
 
 
 def test_metrics_of_all_workers_stand_at_one_address(fleet: FleetProcess) -> None:
-    (url,) = [line.split()[1] for line in fleet.lines if line.startswith("metrics")]
+    (url,) = [line.split()[-1] for line in fleet.lines if " INFO metrics " in line]
     with urllib.request.urlopen(url, timeout=20) as response:
         text = response.read().decode()
     for worker in ("w0", "w1"):

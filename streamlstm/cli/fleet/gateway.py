@@ -19,20 +19,21 @@ def gateway(
     max_rate: Annotated[float | None, Option()] = None,
     spin: Annotated[float, Option()] = 0,
     fleet_parent: Annotated[int | None, Option()] = None,
+    log_format: Annotated[str, Option()] = "text",
 ) -> None:
     """Serve the clients of a fleet at one address."""
     import gc
-    import logging
     import sys
 
     from streamlstm.fleet.gateway import serve_gateway
     from streamlstm.serving.access.curve_server import CurveServer
     from streamlstm.serving.connections import allow_descriptors
+    from streamlstm.serving.logs import log_to_stderr
     from streamlstm.serving.parent import end_with
 
     if fleet_parent is not None:
         end_with(fleet_parent)
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    log_to_stderr(log_format)
     allow_descriptors(max_connections)
     curve = None if key is None or allow is None else CurveServer(key, allow)
     sys.setswitchinterval(0.0005)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
 from typer import BadParameter
 
+from ..configuration.names import key_of
 from ..serve import serve
-from ..serve.checks import check_sockets
 from ..serve.model import check_served, load_served
 
 # What a fleet decides itself, and what to use in place of it.
@@ -34,6 +35,8 @@ def check_passed_on(arguments: Sequence[str], router: str, store: str) -> dict[s
     BadParameter, StreamLSTMError
         As streamlstm serve would.
     """
+    from ..serve.checks import check_sockets
+
     given = _parse([*arguments, "--store", store])
     defaults = _parse(["model"])
     for name, instead in OWN.items():
@@ -46,9 +49,21 @@ def check_passed_on(arguments: Sequence[str], router: str, store: str) -> dict[s
     return given | {"model": file, "fingerprint": network.fingerprint}
 
 
+def as_arguments(context: typer.Context, options: Mapping[str, Any]) -> list[str]:
+    """Return as arguments those of the options that have been given, wherever."""
+    found = []
+    for parameter in context.command.params:
+        source = context.get_parameter_source(str(parameter.name))
+        value = options.get(str(parameter.name))
+        if value is None or value is False or source is None or source.name == "DEFAULT":
+            continue
+        found.append(f"--{key_of(parameter)}{'' if value is True else f'={value}'}")
+    return found
+
+
 def _parse(arguments: Sequence[str]) -> dict[str, Any]:
     app = typer.Typer(add_completion=False)
-    app.command(name="fleet")(serve)
+    app.command(name="fleet")(inspect.unwrap(serve))
     context = typer.main.get_command(app).make_context("streamlstm fleet", list(arguments))
     found: dict[str, Any] = context.params
     return found

@@ -6,15 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Context, Exit, Option
 
+from ..configuration.decorator import service, with_options_of
+from ..serve import serve as serve_one
 from .gateway import check_gateway, gateway_options
 from .join import READY, check_joining, run_agent
 from .options import FILE
+from .passed_on import OWN, as_arguments
 
 if TYPE_CHECKING:
     from streamlstm.fleet.machine import Machine
     from streamlstm.fleet.supervisor import Supervisor
 
 
+@service
+@with_options_of(serve_one, without=OWN)
 def serve(
     context: Context,
     model: Annotated[
@@ -83,11 +88,11 @@ def serve(
         ),
     ] = None,
     fleet_parent: Annotated[int | None, Option(hidden=True, help="End with this process.")] = None,
+    **for_workers: Any,
 ) -> None:
-    """Start a fleet and watch it; further options are those of streamlstm serve, for every worker.
+    """Start a fleet and watch it; options that streamlstm serve has too are for every worker.
 
-    Among them --idle-ttl, --when-full evict-idle, --preload, --commit-ms, --weights, --key and
-    --allow. Ctrl-C or SIGTERM stops all workers, each as streamlstm serve stops.
+    Ctrl-C or SIGTERM stops all workers, each as streamlstm serve stops.
 
     \b
     Example:
@@ -96,8 +101,6 @@ def serve(
       streamlstm fleet model.safetensors --store lmdb:s --when-full evict-idle --capacity 50000
       streamlstm fleet model.safetensors --join --machine a --store redis://10.0.0.9:6379
     """  # noqa: D301 - \b keeps the lines of the example apart
-    import logging
-
     from streamlstm.fleet.endpoints import claim_file
     from streamlstm.fleet.gateway import GatewayOptions
     from streamlstm.fleet.machine import Machine
@@ -108,8 +111,8 @@ def serve(
 
     if fleet_parent is not None:
         end_with(fleet_parent)
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-    arguments = [*([model] if model is not None else []), *context.args]
+    options = [*as_arguments(context, for_workers), *context.args]
+    arguments = [*([model] if model is not None else []), *options]
     given = check_passed_on(arguments, router, store)
     sockets = WorkerSockets(router)
     if gateway is not None:
@@ -118,11 +121,11 @@ def serve(
     endpoints = claim_file(endpoints)
     of_all = ["--store", store] if join else []
     here = Machine(
-        [*context.args, *of_all, *(["--metrics=127.0.0.1:*"] if metrics is not None else [])],
+        [*options, *of_all, *(["--metrics=127.0.0.1:*"] if metrics is not None else [])],
         sockets,
         endpoints,
         _log,
-        None if gateway is None else GatewayOptions(gateway, gateway_options(context.args)),
+        None if gateway is None else GatewayOptions(gateway, gateway_options(options)),
     )
     if joining is not None:
         ended_well = run_agent(here, joining, store, given, workers, capacity, _log)
@@ -133,9 +136,9 @@ def serve(
 
 
 def _log(line: str) -> None:
-    from ..console import err
+    import logging
 
-    err.print(line, markup=False)
+    logging.getLogger("streamlstm.fleet").info("%s", line)
 
 
 def _run(

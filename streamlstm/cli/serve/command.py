@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, BadParameter, Exit, Option
 
+from ..configuration.decorator import service as command
 from ..signals import exit_on_interrupt
 from .model import check_served, load_served
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from streamlstm.serving.worker import Worker
 
 
+@command
 def serve(
     model: Annotated[
         str | None,
@@ -229,14 +231,12 @@ def serve(
     from streamlstm.serving.stores.open import Membership
     from streamlstm.serving.worker import Worker, check_loop
 
-    from ..console import err
     from .checks import check_device, check_sockets, check_store
     from .page import check_page
     from .store import checkpointing
 
     # Threads that share a block would otherwise spin afterwards, on the cores that ZeroMQ needs.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     backend = check_device(backend, device)
     check_backend(backend, weights)
     check_loop(loop, backend)
@@ -304,7 +304,7 @@ def serve(
         if fleet is not None:
             worker.join_fleet(fleet, fleet_name, url or "")
         _run(worker, endpoints, {"metrics": url} if url else {}, file, web)
-    err.print(_summary(service))
+    logging.getLogger(__name__).info("%s", _summary(service))
     if checkpointer is not None and checkpointer.lost:
         raise Exit(1)
 
@@ -323,22 +323,23 @@ def _run(
 ) -> None:
     """Run a worker until it stops; say where it is, in a file too, with ``also``."""
     import gc
+    import logging
     import sys
 
     from streamlstm.serving.endpoints_file import write_endpoints
 
-    from ..console import err
     from .page import showing
 
+    log = logging.getLogger(__name__)
     addresses = worker.endpoints | also
     if endpoints is not None:
         write_endpoints(endpoints, addresses, model)
     for name, endpoint in addresses.items():
-        err.print(f"{name:7} {endpoint}", markup=False)
+        log.info("%-7s %s", name, endpoint)
     # Threads that commit to the store or prepare a model yield to the loop sooner.
     sys.setswitchinterval(0.0005)
     gc.freeze()  # existing objects stay alive: scanning them again would only delay replies
-    err.print("ready; Ctrl-C stops")
+    log.info("ready; Ctrl-C stops", extra={"fields": {"endpoints": addresses}})
     try:
         with showing(web, addresses, model):
             worker.run()
