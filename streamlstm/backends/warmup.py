@@ -1,6 +1,7 @@
 """Compile kernels, which takes long, on most machines only once, and display the progress."""
 
 import fcntl
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,6 +9,8 @@ from pathlib import Path
 
 from ..network.model import Model
 from .plan import compile_plan
+
+_LOG = logging.getLogger(__name__)
 
 
 def compile_for(
@@ -61,13 +64,18 @@ def compile_kernels(names: Sequence[str], report: bool = False) -> None:
     elif sys.stderr is not None and sys.stderr.isatty():
         _with_bar(names)
     elif report:
-        print("compiling kernels for this machine", file=sys.stderr)
-        prepare(
-            lambda done, total, name: print(f"compiling {done}/{total}: {name}", file=sys.stderr),
-            names,
-        )
+        _say("compiling kernels for this machine")
+        prepare(lambda done, total, name: _say(f"compiling {done}/{total}: {name}"), names)
     else:
         prepare(None, names)
+
+
+def _say(line: str) -> None:
+    """Log a line, or print it where a command does not log what it does."""
+    if _LOG.isEnabledFor(logging.INFO):
+        _LOG.info("%s", line)
+    else:
+        print(line, file=sys.stderr)
 
 
 def _with_bar(names: Sequence[str]) -> None:
