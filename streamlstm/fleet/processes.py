@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..serving.logs import log_again
 
@@ -29,6 +29,8 @@ class Process:
         Of the command.
     command : sequence of str
         Of ``streamlstm``.
+    log : callable
+        Gets the name and each line of its log, which is JSON; called from a thread.
 
     Attributes
     ----------
@@ -42,8 +44,9 @@ class Process:
         name: str,
         arguments: Sequence[str],
         command: Sequence[str] = ("serve",),
+        log: Callable[[str, str], None] = log_again,
     ) -> None:
-        self._name = name
+        self._name, self._log = name, log
         kept = {k: v for k, v in os.environ.items() if not k.startswith("STREAMLSTM_")}
         self._process = subprocess.Popen(
             [
@@ -65,7 +68,7 @@ class Process:
     def _pass_on(self) -> None:
         assert self._process.stderr is not None
         for line in self._process.stderr:
-            log_again(self._name, line.rstrip())
+            self._log(self._name, line.rstrip())
 
     def stop(self) -> None:
         """Ask it to end."""

@@ -92,6 +92,14 @@ def _log_exception(
     _LOG.critical("ended by an error that nobody expected", exc_info=(kind, error, trace))
 
 
+def message_of(line: str) -> str:
+    """Return the message of a line that a process logged as JSON, or any other line as it is."""
+    try:
+        return str(json.loads(line)["message"])
+    except (ValueError, KeyError, TypeError):
+        return line
+
+
 def log_again(process: str, line: str) -> None:
     """Log what another process wrote to its stderr: a record as JSON, or any other line.
 

@@ -24,12 +24,13 @@ def own_worker(model: Path, options: Sequence[str]) -> Iterator[str]:
         If it does not start; the message has its last line.
     """
     from streamlstm.fleet.processes import Process
+    from streamlstm.serving.logs import message_of
 
     lines: list[str] = []
     changed = threading.Event()  # ready, or ended
 
-    def log(line: str) -> None:
-        lines.append(line.removeprefix("worker: "))
+    def log(_process: str, line: str) -> None:
+        lines.append(message_of(line))
         if "ready; Ctrl-C stops" in line:
             changed.set()
 
@@ -37,7 +38,7 @@ def own_worker(model: Path, options: Sequence[str]) -> Iterator[str]:
         file = Path(folder, "worker.json")
         where = [part for name in ("router", "pull", "xpub") for part in (f"--{name}", ANY)]
         arguments = [str(model), *where, "--endpoints", str(file), *options]
-        process = Process("worker", arguments, log)
+        process = Process("worker", arguments, log=log)
         waiter = threading.Thread(target=_tell_end, args=(process.descriptor, changed), daemon=True)
         waiter.start()
         try:
