@@ -56,7 +56,6 @@ COMMANDS = (
 app = typer.Typer(
     name="streamlstm",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )

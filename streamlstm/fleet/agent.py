@@ -27,6 +27,7 @@ from .leading import Leading
 from .machine import ENDED_WELL, Machine
 from .model import FleetModel
 from .office import Office
+from .watch import HANG_SECONDS
 
 BEAT_SECONDS = 0.25  # between two words to the leader
 LEAVE_SECONDS = 30.0  # in which a machine hands over what it has, when it is asked to end
@@ -138,6 +139,11 @@ class Agent:
             ended_well = machine.stop_all()
         self._say("gone")
         return ended_well
+
+    def health_problem(self) -> str | None:
+        """Return why the agent should be restarted; None if it need not be. Any thread."""
+        late = time.monotonic() - self._next_beat
+        return f"the agent has hung for {late:.0f} s" if late > HANG_SECONDS else None
 
     def _turn(self) -> None:
         self._follow_leader()

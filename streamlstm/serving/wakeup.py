@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import current_thread, main_thread
 from typing import Any
@@ -20,12 +20,18 @@ class Wakeup:
     arrives just before the wait would be noticed only after it. The interpreter therefore writes
     the signal's number into the descriptor at once (``signal.set_wakeup_fd``), and no wait can
     miss it.
+
+    Attributes
+    ----------
+    on_stop : callable
+        Called when a call or a signal to stop is heard for the first time.
     """
 
     def __init__(self) -> None:
         self._reader, self._writer = socket.socketpair()
         self._reader.setblocking(False)
         self._writer.setblocking(False)
+        self.on_stop: Callable[[], object] = lambda: None
         self._before: tuple[dict[signal.Signals, Any], int] | None = None  # within on_signals
 
     def fileno(self) -> int:
@@ -48,7 +54,11 @@ class Wakeup:
             numbers = self._reader.recv(4096)
         except BlockingIOError:
             return False
-        return any(number == _CALL or number in STOP_SIGNALS for number in numbers)
+        if any(number == _CALL or number in STOP_SIGNALS for number in numbers):
+            on_stop, self.on_stop = self.on_stop, lambda: None
+            on_stop()
+            return True
+        return False
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import NoReturn
@@ -336,6 +337,10 @@ class Worker:
     def on_signals(self) -> AbstractContextManager[None]:
         """Let SIGINT and SIGTERM stop the worker, within ``with``; in the main thread only."""
         return self._wakeup.on_signals()
+
+    def on_stop(self, call: Callable[[], object]) -> None:
+        """Call something when the worker has heard that it is to stop, and before it has."""
+        self._wakeup.on_stop = call
 
     def stop(self) -> None:
         """Let :meth:`run` come to its end; from any thread."""

@@ -11,6 +11,7 @@ from typer import BadParameter
 
 if TYPE_CHECKING:
     from streamlstm.fleet.machine import Machine
+    from streamlstm.serving.systemd import Notifier
 
 READY = "ready; Ctrl-C stops"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -74,6 +75,7 @@ def run_agent(
     workers: int,
     capacity: int,
     log: Callable[[str], None],
+    systemd: Notifier,
 ) -> bool:
     """Run the agent of this machine; tell whether all ended well."""
     from streamlstm.fleet.agent import Agent, Model
@@ -87,8 +89,13 @@ def run_agent(
         workers,
         capacity,
         log,
-        lambda: log(READY),
+        lambda: on_ready(),
         given["when_full"] == "evict-idle",
     )
+
+    def on_ready() -> None:
+        log(READY)
+        systemd.ready(agent.health_problem, f"machine {joining.name} serves")
+
     with agent:
         return agent.run()

@@ -1,6 +1,6 @@
 """``streamlstm fleet MODEL``: starts the workers of a fleet and watches them."""
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,7 @@ from .passed_on import OWN, as_arguments
 if TYPE_CHECKING:
     from streamlstm.fleet.machine import Machine
     from streamlstm.fleet.supervisor import Supervisor
+    from streamlstm.serving.systemd import Notifier
 
 
 @service
@@ -106,6 +107,7 @@ def serve(
     from streamlstm.fleet.machine import Machine
     from streamlstm.fleet.sockets import WorkerSockets
     from streamlstm.serving.parent import end_with
+    from streamlstm.serving.systemd import Notifier
 
     from .passed_on import check_passed_on
 
@@ -127,10 +129,12 @@ def serve(
         _log,
         None if gateway is None else GatewayOptions(gateway, gateway_options(options)),
     )
-    if joining is not None:
-        ended_well = run_agent(here, joining, store, given, workers, capacity, _log)
-    else:
-        ended_well = _run(here, store, take_over, given, workers, capacity, metrics)
+    with closing(here), Notifier() as systemd:
+        here.wakeup.on_stop = systemd.stopping
+        if joining is not None:
+            ended_well = run_agent(here, joining, store, given, workers, capacity, _log, systemd)
+        else:
+            ended_well = _run(here, store, take_over, given, workers, capacity, metrics, systemd)
     if not ended_well:
         raise Exit(1)
 
@@ -149,6 +153,7 @@ def _run(
     workers: int,
     capacity: int,
     metrics: str | None,
+    systemd: "Notifier",
 ) -> bool:
     """Run a fleet on this machine; tell whether it ended well."""
     from streamlstm.fleet.launcher import Joined
@@ -163,8 +168,13 @@ def _run(
         _log,
         machine.wakeup,
         evicts=given["when_full"] == "evict-idle",
-        on_ready=lambda: _log(READY),
+        on_ready=lambda: on_ready(),
     )
+
+    def on_ready() -> None:
+        _log(READY)
+        systemd.ready(supervisor.watch.health_problem, f"{workers} workers serve")
+
     with supervisor, _metrics(supervisor, metrics, given["insecure"]) as url:
         if url:
             _log(f"metrics {url}")

@@ -1,5 +1,6 @@
 """``streamlstm serve``: runs one worker that serves one model."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -303,7 +304,8 @@ def serve(
     ):
         if fleet is not None:
             worker.join_fleet(fleet, fleet_name, url or "")
-        _run(worker, endpoints, {"metrics": url} if url else {}, file, web)
+        also = {"metrics": url} if url else {}
+        _run(worker, service.health_problem, endpoints, also, file, web)
     logging.getLogger(__name__).info("%s", _summary(service))
     if checkpointer is not None and checkpointer.lost:
         raise Exit(1)
@@ -316,6 +318,7 @@ def _lock_of(fleet: str | None) -> Path | None:
 
 def _run(
     worker: "Worker",
+    health: Callable[[], str | None],
     endpoints: Path | None,
     also: dict[str, str],
     model: Path | None,
@@ -327,6 +330,7 @@ def _run(
     import sys
 
     from streamlstm.serving.endpoints_file import write_endpoints
+    from streamlstm.serving.systemd import Notifier
 
     from .page import showing
 
@@ -341,7 +345,9 @@ def _run(
     gc.freeze()  # existing objects stay alive: scanning them again would only delay replies
     log.info("ready; Ctrl-C stops", extra={"fields": {"endpoints": addresses}})
     try:
-        with showing(web, addresses, model):
+        with showing(web, addresses, model), Notifier() as systemd:
+            worker.on_stop(systemd.stopping)
+            systemd.ready(health, f"serves at {addresses['router']}")
             worker.run()
     finally:
         if endpoints is not None:
