@@ -31,7 +31,7 @@ def check_installed() -> None:
 
     if missing := [name for name in ("starlette", "uvicorn", "websockets") if not find_spec(name)]:
         raise StreamLSTMError(
-            f"{', '.join(missing)} is needed and not installed: pip install 'streamlstm[web]'"
+            f"{', '.join(missing)} is needed and not installed: pip install {' '.join(missing)}"
         )
 
 
@@ -80,13 +80,12 @@ def serve_until_stopped(
     """
     from streamlstm.web.listening import serve, url_of
 
-    from .console import err
     from .signals import sigterm_as_interrupt
 
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-    err.print(f"{name:7} {url_of(listener)}", markup=False)
+    log = logging.getLogger(__name__)
+    log.info("%-7s %s", name, url_of(listener))
     if says_ready:
-        err.print("ready; Ctrl-C stops")
+        log.info("ready; Ctrl-C stops")
     try:
         with sigterm_as_interrupt():
             serve(app, listener, most_sent)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import BadParameter, Option
 
+from .configuration.decorator import service
 from .worker_options import Endpoints, Key, Router, Server
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ Insecure = Annotated[
 ]
 
 
+@service
 def web(
     listen: Listen = "127.0.0.1:7480",
     router: Router = None,

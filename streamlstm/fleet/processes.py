@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from ..serving.logs import log_again
+from ..serving.parent import environment_of_parts
 
 
 class Process:
@@ -47,13 +48,12 @@ class Process:
         log: Callable[[str, str], None] = log_again,
     ) -> None:
         self._name, self._log = name, log
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("STREAMLSTM_")}
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "streamlstm", *command, *arguments),
                 *("--fleet-parent", str(os.getpid()), "--log-format", "json"),
             ],
-            env=kept,
+            env=environment_of_parts(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -93,9 +93,14 @@ def _log_exception(
 
 
 def message_of(line: str) -> str:
-    """Return the message of a line that a process logged as JSON, or any other line as it is."""
+    """Return the message of a line that a process logged as JSON, or any other line as it is.
+
+    That of a part of the process, such as the worker of a fleet, begins with its name.
+    """
     try:
-        return str(json.loads(line)["message"])
+        said = json.loads(line)
+        process = f"{said['process']}: " if "process" in said else ""
+        return f"{process}{said['message']}"
     except (ValueError, KeyError, TypeError):
         return line
 

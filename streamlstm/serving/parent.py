@@ -9,6 +9,14 @@ import signal
 _PR_SET_PDEATHSIG = 1
 
 
+def environment_of_parts() -> dict[str, str]:
+    """Return the environment for processes that are a part of this one.
+
+    What is meant for ``streamlstm`` itself is left out: their arguments say all they are told.
+    """
+    return {name: value for name, value in os.environ.items() if not name.startswith("STREAMLSTM_")}
+
+
 def end_with(parent: int) -> None:
     """Let this process get SIGTERM when its parent ends, however that ends.
 

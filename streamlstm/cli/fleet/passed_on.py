@@ -17,6 +17,7 @@ from ..serve.model import check_served, load_served
 OWN = {
     "pull": "a fleet derives it from --router",
     "xpub": "a fleet derives it from --router",
+    "web": "streamlstm web --endpoints shows a fleet",
     "take_over": "a fleet takes the folders of its own workers over by itself",
     "fleet": "streamlstm fleet starts the workers with it",
     "fleet_parent": "streamlstm fleet starts the workers with it",

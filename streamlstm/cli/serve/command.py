@@ -304,8 +304,8 @@ def serve(
     ):
         if fleet is not None:
             worker.join_fleet(fleet, fleet_name, url or "")
-        also = {"metrics": url} if url else {}
-        _run(worker, service.health_problem, endpoints, also, file, web)
+        urls = {"metrics": url} if url else {}
+        _run(worker, service.health_problem, endpoints, urls, file, web)
     logging.getLogger(__name__).info("%s", _summary(service))
     if checkpointer is not None and checkpointer.lost:
         raise Exit(1)
@@ -345,7 +345,7 @@ def _run(
     gc.freeze()  # existing objects stay alive: scanning them again would only delay replies
     log.info("ready; Ctrl-C stops", extra={"fields": {"endpoints": addresses}})
     try:
-        with showing(web, addresses, model), Notifier() as systemd:
+        with Notifier() as systemd, showing(web, addresses, model):
             worker.on_stop(systemd.stopping)
             systemd.ready(health, f"serves at {addresses['router']}")
             worker.run()

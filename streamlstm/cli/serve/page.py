@@ -11,6 +11,9 @@ from pathlib import Path
 
 from typer import BadParameter
 
+from streamlstm.serving.logs import logs_json
+from streamlstm.serving.parent import environment_of_parts
+
 _END = 5.0  # seconds that the page has to end
 
 
@@ -48,7 +51,10 @@ def showing(port: int | None, endpoints: Mapping[str, str], model: Path | None) 
     where = ["--router", endpoints["router"], "--xpub", endpoints["xpub"]]
     gates = [] if model is None else ["--model", str(model)]
     options = ["--listen", f"127.0.0.1:{port}", "--parent", str(os.getpid()), *where, *gates]
-    page = subprocess.Popen([sys.executable, "-m", "streamlstm", "web", *options])
+    options += ["--log-format", "json" if logs_json() else "text"]
+    page = subprocess.Popen(
+        [sys.executable, "-m", "streamlstm", "web", *options], env=environment_of_parts()
+    )
     try:
         yield
     finally:

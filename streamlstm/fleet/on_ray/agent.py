@@ -15,6 +15,7 @@ import ray
 
 from ...errors import StreamLSTMError
 from ...files import replace_file
+from ...serving.logs import message_of
 from ..processes import Process
 from ..question import ask
 from ..restarts import STEADY_SECONDS, wait_before
@@ -89,7 +90,7 @@ class Agent:
 
     def _run(self) -> int:
         """Run the agent's process; return its status."""
-        process = Process(self._machine, self._arguments(), self._log, ("fleet",))
+        process = Process(self._machine, self._arguments(), ("fleet",), self._heard)
         with self._changed:
             self._process = process
             if self._stopping:
@@ -108,6 +109,9 @@ class Agent:
             f"--endpoints={self._endpoints}",
             *here(self._plan.arguments, self._address),
         ]
+
+    def _heard(self, process: str, line: str) -> None:
+        self._log(f"{process}: {message_of(line)}")
 
     def _log(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)  # into the actor's log, which Ray keeps

@@ -33,9 +33,7 @@ def connect(address: str, place: str) -> RayFleet:
     try:
         import ray
     except ImportError:
-        raise BadValueError(
-            f"--ray {address}: Ray is not installed; pip install 'streamlstm[ray]'"
-        ) from None
+        raise BadValueError(f"--ray {address}: Ray is not installed; pip install ray") from None
     from .fleet import RayFleet
 
     try:
