@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
+from .configuration.decorator import service
 from .web import Insecure, Listen, Public, Token, Xpub, find_worker
 from .worker_options import Endpoints, Key, Router, Server
 
@@ -21,6 +22,7 @@ def _gateway() -> None:
 
 
 @gateway.command("http")
+@service
 def http(
     listen: Listen = "127.0.0.1:7490",
     router: Router = None,
