@@ -22,7 +22,6 @@ ROOT = Path(__file__).resolve().parent.parent
 LONGEST = (
     "softgpu/test_backend.py",
     "unit/test_cuda.py",
-    "unit/test_cuda_ptx.py",
     "contract/test_widths.py",
     "process/test_reload_load.py",
     "process/test_reload_killed.py",

@@ -6,6 +6,7 @@ In the root of the repository. LLVM splits or fills vectors that are not the mac
 the kernels of every machine can be tested on any. Some models stand for all, or only a ``few``.
 """
 
+import gc
 import sys
 
 import pytest
@@ -57,6 +58,7 @@ def force(lanes: int) -> None:
 
     config.CPU_FEATURES = None
     assert lanes == simd.LANES
+    gc.disable()  # as in tests/warm_up.py: most of what follows is compiling
 
 
 if __name__ == "__main__":

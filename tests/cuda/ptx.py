@@ -1,13 +1,15 @@
 """Compile the kernels to PTX, and to machine code if ptxas is found; print statistics of it.
 
-    python -m tests.cuda.ptx [FOLDER]
+    python -m [tests.softgpu] tests.cuda.ptx [FOLDER]
 
 In a process of its own, without a GPU: numba asks the driver only which device its functions are
-for, and gets it from here. Prints one JSON object: for each architecture and kernel its registers
-and the bytes that it spills, or null where ptxas is not found; or why nothing can be compiled.
+for, and gets it from here. On software GPUs, what their tests have compiled is read instead. Prints
+one JSON object: for each architecture and kernel its registers and the bytes that it spills, or
+null where ptxas is not found; or why nothing can be compiled.
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -58,7 +60,8 @@ KERNELS = {
     "scatter": (rows.scatter, _move, None),
 }
 # Of the older one those that differ most: the others consist of the same instructions.
-ARCHITECTURES = {"sm_80": (8, 0), "sm_90": (9, 0)}
+ARCHITECTURES = {"sm_90": (9, 0), "sm_80": (8, 0)}
+OF_SOFTWARE = (9, 0) if "SOFTGPU_CACHE" in os.environ else None
 OF_THE_OLDER = ("shared", "prepare", "learn", "gather")
 
 
@@ -71,6 +74,15 @@ def find(program: str) -> str | None:
         if path.is_file()
     )
     return next(packaged, None) or shutil.which(program)
+
+
+def ptx_of(kernel: Any, signature: tuple[Any, ...], cc: tuple[int, int]) -> str:
+    """Return the PTX of a kernel for an architecture: that which software GPUs run, if theirs."""
+    if cc == OF_SOFTWARE:
+        kernel.compile(signature)
+        return str(kernel.inspect_asm(signature))
+    dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=cc)
+    return str(cuda.compile_ptx(kernel.py_func, signature, cc=cc)[0])
 
 
 def assemble(ptxas: str, ptx: str, arch: str, registers: int | None) -> dict[str, Any]:
@@ -96,13 +108,12 @@ def main(folder: str | None = None) -> dict[str, Any]:
     ptxas = find("ptxas")
     found: dict[str, Any] = {"ptxas": ptxas is not None}
     for arch, cc in ARCHITECTURES.items():
-        dispatcher.get_current_device = lambda cc=cc: SimpleNamespace(compute_capability=cc)
         found[arch] = {}
         for name, (kernel, signature, registers) in KERNELS.items():
             if arch == "sm_80" and name not in OF_THE_OLDER:
                 continue
             try:
-                ptx, _ = cuda.compile_ptx(kernel.py_func, signature, cc=cc)
+                ptx = ptx_of(kernel, signature, cc)
             except Exception as error:  # of one of several packages
                 if "nvvm" in f"{type(error)} {error}".lower():
                     return {"missing": f"NVVM: {error}".splitlines()[0]}

@@ -192,7 +192,8 @@ def build(ptx: str, out: Path) -> None:
     """Translate a module and compile it into a shared object."""
     source = out.with_suffix(".c")
     source.write_text(translate(ptx))
-    flags = ["-O1", "-fPIC", "-shared", "-ffp-contract=off", "-fno-math-errno", "-w"]
+    # Of -O1 it takes twice as long, and what it makes runs a tenth faster.
+    flags = ["-Og", "-fPIC", "-shared", "-ffp-contract=off", "-fno-math-errno", "-w"]
     subprocess.run(
         ["gcc", *flags, f"-I{HERE}", str(source), "-o", str(out), "-lm"], check=True, timeout=300
     )

@@ -16,6 +16,7 @@ from streamlstm.errors import ModelError
 from streamlstm.network.layers.base import KINDS
 from tests.contract.models import random_model
 from tests.exhaustive import exhaustive, short
+from tests.softgpu.test_backend import STEPPED
 
 
 @pytest.mark.timeout(600)  # a machine that others use as well
@@ -26,7 +27,7 @@ from tests.exhaustive import exhaustive, short
         # The others step these or all models, in blocks of one size; spilled runs on software GPUs.
         short(["tests.contract.on_cuda", "shared", "few", "-k", "float64 and cuda-3"], 12),
         exhaustive(["tests.contract.on_cuda", "shared", "-k", "float64 and cuda-3"], 76),
-        exhaustive(["tests.contract.on_cuda", "scalar", "-k", "float64 and cuda-3"], 76),
+        exhaustive(["tests.contract.on_cuda", "scalar", "-k", f"{STEPPED} and cuda-3"], 68),
         exhaustive(["pytest", "tests/cuda", "-q", "-p", "no:xdist"], 10),
     ],
 )

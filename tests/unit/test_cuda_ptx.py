@@ -1,7 +1,6 @@
 """The cuda kernels as machine code: registers, spills and loops, without a GPU."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from streamlstm.backends.plan import compile_plan
 from streamlstm.kernels.cuda.schedule import has_schedule
 from streamlstm.kernels.cuda.sizes import LANES
 from tests.contract.models import MODELS, random_model
+from tests.softgpu.__main__ import environment
 from tests.softgpu.kernels import step
 from tests.softgpu.machine import Module
 
@@ -38,7 +38,7 @@ def _compiled(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dic
     ran = subprocess.run(
         [sys.executable, "-m", "tests.cuda.ptx", str(folder)],
         cwd=root,
-        env={name: value for name, value in os.environ.items() if name != "NUMBA_ENABLE_CUDASIM"},
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=580,
