@@ -48,6 +48,7 @@ def judge(seeds: range) -> int:
     return sum(not isinstance(d, str) for d in found.values())
 
 
+@pytest.mark.short
 def test_a_random_graph_is_converted_rightly_or_refused() -> None:
     assert judge(range(3)) > 1
 

@@ -11,13 +11,13 @@ import pytest
 from streamlstm import LSTM, Dense, Model, wire
 
 from ..contract.models import random_model
-from ..exhaustive import exhaustive
+from ..exhaustive import exhaustive, short
 from .conftest import WorkerProcess
 
 PLAIN = [LSTM(2, 9), Dense(9, 3)]
 MODELS = [random_model(PLAIN, seed, scaled=True) for seed in range(12)]
 OTHER = random_model([LSTM(3, 20), Dense(20, 1)])
-ROUNDS = pytest.mark.parametrize("rounds", [2, exhaustive(4)])
+ROUNDS = pytest.mark.parametrize("rounds", [short(2), exhaustive(4)])
 LOOPS = pytest.mark.parametrize("options", [(), ("--loop", "python")], ids=["native", "python"])
 
 

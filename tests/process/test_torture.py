@@ -26,13 +26,13 @@ from benchmarks.live.verification import Verifier
 from streamlstm import Engine
 from streamlstm.client.client import Client
 
-from ..exhaustive import exhaustive
+from ..exhaustive import exhaustive, short
 from .conftest import WorkerProcess
 
 STREAMS, ROWS, SEED = 5, 8, 4
 
 
-@pytest.mark.parametrize("again", [1, exhaustive(3)])
+@pytest.mark.parametrize("again", [short(1), exhaustive(3)])
 @pytest.mark.parametrize("store", STORES)
 def test_nothing_is_lost_by_kills_of_any_kind(tmp_path: Path, store: str, again: int) -> None:
     if store == "redis" and redis_server() is None:
