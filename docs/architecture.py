@@ -9,6 +9,7 @@ that are read here, and test_architecture.py that the picture is that of the cod
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,8 +39,9 @@ class Import(NamedTuple):
     typing_only: bool
 
 
-def imports(source: str, path: str) -> Iterator[Import]:
-    """Yield every import of a file, wherever it stands in it."""
+@cache
+def imports(source: str, path: str) -> tuple[Import, ...]:
+    """Return every import of a file, wherever it stands in it."""
     module, is_package = module_of(path)
     package = module.split(".") if is_package else module.split(".")[:-1]
 
@@ -56,7 +58,7 @@ def imports(source: str, path: str) -> Iterator[Import]:
             in_body = guarded and isinstance(node, ast.If) and child in node.body
             yield from visit(child, typing_only or in_body)
 
-    yield from visit(ast.parse(source), False)
+    return tuple(visit(ast.parse(source), False))
 
 
 def module_of(path: str) -> tuple[str, bool]:

@@ -16,7 +16,7 @@ from streamlstm.errors import ModelError
 from streamlstm.network.layers.base import KINDS
 from tests.contract.models import random_model
 from tests.exhaustive import exhaustive, short
-from tests.softgpu.test_backend import STEPPED
+from tests.softgpu.test_engine import STEPPED
 
 
 @pytest.mark.timeout(600)  # a machine that others use as well
