@@ -204,7 +204,9 @@ class FleetChaosRun(ChaosRun):
             return False
         if not self._until(lambda: bool(self._ask()["settled"]), SETTLE_SECONDS):
             return False
-        files = [self._store / "table.json", *self._store.glob("worker-*/data.mdb")]
+        files = [self._store / "table.json"]
+        for worker in self._running():  # one that has left has an empty folder
+            files += self._store.glob(f"worker-{worker['name']}.*/data.mdb")
         shutil.rmtree(self._store.rename(self._folder / "gone"))  # the workers write meanwhile
         if not self._until(lambda: all(file.exists() for file in files)):
             raise ViolationError(f"the store was not written again:\n{self._fleet.stderr()}")
