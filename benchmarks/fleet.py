@@ -175,6 +175,7 @@ class _Feeders:
     """A compiled thread for each worker of a fleet, which sends it the streams that it has."""
 
     def __init__(self, fleet: Fleet, sockets: Sockets) -> None:
+        fleet.settle()
         streams = [f"sensor-{n:06d}" for n in range(4_000)]
         workers = fleet.workers().values()
         self._processes = [psutil.Process(worker["pid"]) for worker in workers]

@@ -6,7 +6,7 @@ import heapq
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -34,6 +34,11 @@ class Fleet(Process):
     def ask(self, *question: Any) -> dict[str, Any]:
         """Return the status after a question."""
         return ask(self.file, *question)
+
+    def settle(self) -> None:
+        """Wait until no partition moves."""
+        while not self.ask("status")["settled"]:
+            sleep(0.05)
 
     def workers(self) -> dict[str, dict[str, Any]]:
         """Return the workers, by name."""
