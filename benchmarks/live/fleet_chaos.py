@@ -115,7 +115,7 @@ class FleetChaosRun(ChaosRun):
             super()._cut()
         else:
             self._cuts += 1
-            self._publisher.signal(signal.SIGUSR1)
+            self._publisher.signal(signal.SIGURG)
 
     # --- what a person asks for ---
 

@@ -13,7 +13,8 @@ The events are records of a fixed size, each with its stream and sequence number
 all is confirmed, REPLAYED with the number of observations sent again so far. Each write to the pipe
 is atomic, so that SIGKILL leaves complete records.
 
-SIGUSR1 cuts some of its connections, as a network does: whatever is under way, at either end.
+SIGURG (which is ignored until it listens) cuts some of its connections, as a network does: whatever is
+under way, at either end.
 """
 
 import os
@@ -186,7 +187,7 @@ def main() -> None:
     """Publish until a signal arrives."""
     stopping: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopping.append(number))
-    signal.signal(signal.SIGUSR1, lambda *_: cut_connections())
+    signal.signal(signal.SIGURG, lambda *_: cut_connections())
     endpoint, journal, count, seed = sys.argv[1:]
     streams = np.arange(int(count))
     numbers = {name(n): n for n in range(int(count))}
