@@ -13,8 +13,8 @@ The events are records of a fixed size, each with its stream and sequence number
 all is confirmed, REPLAYED with the number of observations sent again so far. Each write to the pipe
 is atomic, so that SIGKILL leaves complete records.
 
-SIGURG (which is ignored until it listens) cuts some of its connections, as a network does: whatever is
-under way, at either end.
+SIGURG, which does nothing before that, cuts some of its connections, as a network does: whatever
+is under way, at either end.
 """
 
 import os
