@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .convert.torch.importer import from_torch
     from .engine.aio import AsyncEngine
     from .engine.engine import Engine
+    from .engine.numbers import sparse_seq
     from .engine.prediction import Prediction, Predictions
     from .engine.stream import Stream
     from .errors import ConvertError, StreamLSTMError
@@ -114,6 +115,7 @@ _HOMES = {
     "from_torch": "convert.torch.importer",
     "load_any": "convert.load",
     "predict": "learn.predict",
+    "sparse_seq": "engine.numbers",
     "to_onnx": "convert.onnx.exporter",
     "train": "learn.training",
     "Publisher": "client.publisher",
@@ -175,6 +177,7 @@ __all__ = [
     "from_torch",
     "load_any",
     "predict",
+    "sparse_seq",
     "to_onnx",
     "train",
 ]

@@ -38,6 +38,7 @@ COMMANDS = (
     "serve",
     "fleet",
     "publish",
+    "bridge",
     "watch",
     "web",
     "gateway",

@@ -9,6 +9,7 @@ from ..errors import BadValueError, LabelError, ModelError, ShapeError, shown
 from ..kernels.online.outcomes import APPLIED, NOT_YET, TWICE
 from ..network.model import Model
 from .ids import StreamId
+from .numbers import SPARSE
 from .validation import MAX_SEQ, is_number, to_float32, to_float64, without_offsets
 
 Float32Array = NDArray[np.float32]
@@ -73,6 +74,12 @@ def steps_back(stream: StreamId, seq: Any, last: int, count: int) -> int:
     if not is_number(seq) or not 1 <= seq <= MAX_SEQ or int(seq) != seq:
         raise BadValueError(
             f"stream {shown(stream)}: expected seq from 1 to 2**64 - 1, got {shown(seq)}."
+        )
+    if last >= SPARSE and seq != last:
+        raise LabelError(
+            f"stream {shown(stream)}: expected a label for its last observation, since its numbers "
+            "are sparse: they do not say how many observations came after another one. Nothing "
+            "has changed."
         )
     if 0 < last < count:
         raise LabelError(

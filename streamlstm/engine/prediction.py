@@ -109,6 +109,11 @@ class _Result:
         return self._result[..., : self._layout.outputs]
 
     @property
+    def levels(self) -> tuple[float, ...]:
+        """The levels of the intervals, rising."""
+        return self._layout.levels
+
+    @property
     def low(self) -> NDArray[Any]:
         """Lower bounds of the widest interval: float32[O], NaN where there is none (yet)."""
         return self._vector(self._layout.places.low, len(self._layout.levels) - 1)

@@ -81,6 +81,7 @@ class StateTable(IdIndex):
         self._set_rows_in_head(in_head)
         self.seq = self._records[self._layout.SEQ :: self._layout.RECORD]
         self.time = self._records.view(np.float64)[self._layout.TIME :: self._layout.RECORD]
+        self._numbers_before = np.empty(0, np.uint64)
         self._dirty: NDArray[np.int64] | None = None
         self.tracks_use = False
         self.deleted: dict[str | bytes, StreamId] = {}
@@ -96,8 +97,11 @@ class StateTable(IdIndex):
         return int(self.seq[slot]) if slot >= 0 else 0
 
     def seqs_follow(self, slots: NDArray[np.int64], seqs: NDArray[np.uint64]) -> bool:
-        """Return whether each number of a block is 0 or the next one of its stream."""
-        follow: bool = self._call.seqs_are_next(self.address, slots, seqs)
+        """Return whether each number of a block is 0 or may follow the last of its stream."""
+        if len(self._numbers_before) < len(seqs):
+            self._numbers_before = np.empty(len(seqs), np.uint64)
+        before = self._numbers_before
+        follow: bool = self._call.seqs_follow(self.address, slots, seqs, before)
         return follow
 
     def write_block(

@@ -21,6 +21,7 @@ from ..errors import (
 )
 from ..network.model import Model
 from .ids import StreamId
+from .numbers import SPARSE, shown_seq
 
 Float32Array = NDArray[np.float32]
 Flags = NDArray[np.bool_]
@@ -248,10 +249,12 @@ def bad_rows(X: Float32Array, categories: int, fills: Flags) -> list[int]:
 def check_seq(stream: StreamId, seq: Any, last: int) -> int:
     """Return ``seq`` if it may follow ``last``; 0 stands for "not numbered" and always may.
 
+    A sparse number (numbers.py) may if it is above ``last``, another only as the next one.
+
     Raises
     ------
     BadValueError, GapError, DuplicateError
-        If it is no sequence number, or not the next one.
+        If it is no sequence number, or may not follow.
     """
     if not isinstance(seq, int | np.integer) or isinstance(seq, bool) or not 0 <= seq <= MAX_SEQ:
         raise BadValueError(
@@ -259,10 +262,11 @@ def check_seq(stream: StreamId, seq: Any, last: int) -> int:
         )
     if 0 < seq <= last:
         raise DuplicateError(
-            f"stream {shown(stream)}: observation {seq} was applied before; the last was {last}.",
+            f"stream {shown(stream)}: observation {shown_seq(int(seq))} was applied before; the "
+            f"last was {shown_seq(last)}.",
             last,
         )
-    if seq > last + 1:
+    if last + 1 < seq < SPARSE:
         raise GapError(
             f"stream {shown(stream)}: expected observation {last + 1}, got {seq}; send the missing "
             "ones first, or use seq 0 if observations are not numbered.",

@@ -13,6 +13,7 @@ from . import dirty, id_growth, id_index
 from .cache import internal, kernel
 from .id_index import BLOCK_SHIFT, META, SEQ, TIME, column_of, set_column
 from .keyed_hash import KEYS, keyed_integer, keyed_text
+from .numbers import may_follow
 from .pointers import (
     address_of,
     bits_of,
@@ -32,7 +33,7 @@ ENCODED = 2
 
 _LOWS, _HIGHS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 _LOW = np.uint64(2**9 - 1)  # bits of META below the block
-_ZERO, _ONE = np.uint64(0), np.uint64(1)
+_ZERO = np.uint64(0)
 
 
 @kernel(no_cfunc_wrapper=True)
@@ -271,8 +272,8 @@ def move_texts(address, texts, size):
 
 
 @kernel(no_cfunc_wrapper=True)
-def seqs_are_next(address, slots, seqs):
-    """Tell whether every sequence number of a block is the next of its stream; nothing changes.
+def seqs_follow(address, slots, seqs, before):
+    """Tell whether every sequence number of a block may follow its stream's last; nothing changes.
 
     Parameters
     ----------
@@ -280,20 +281,22 @@ def seqs_are_next(address, slots, seqs):
         Of the head.
     slots : int64[B]
     seqs : uint64[B]
-        Each 0, or one more than the last number of its slot, in the block or before it.
+        Each 0, or one that may follow the last number of its slot, in the block or before it.
+    before : uint64[B]
+        Room for the numbers that they follow.
     """
     head = int64s_at(address, id_index.HEAD)
     good = 0
     while good < seqs.shape[0]:
         if seqs[good] != _ZERO:
-            if seqs[good] != column_of(head, slots[good], SEQ) + _ONE:
+            before[good] = column_of(head, slots[good], SEQ)
+            if not may_follow(seqs[good], before[good]):
                 break
             set_column(head, slots[good], SEQ, seqs[good])
         good += 1
-    # Undo: each number that was stored was one more than the one before.
-    for n in range(good):
+    for n in range(good - 1, -1, -1):
         if seqs[n] != _ZERO:
-            set_column(head, slots[n], SEQ, column_of(head, slots[n], SEQ) - _ONE)
+            set_column(head, slots[n], SEQ, before[n])
     return good == seqs.shape[0]
 
 
@@ -340,7 +343,7 @@ SIGNATURES = {
     text_slots: (int64, _text, _slots, _slots),
     undo_claims: (int64, _slots, int64),
     free: (int64, int64),
-    seqs_are_next: (int64, _slots, _words),
+    seqs_follow: (int64, _slots, _words, _words),
     record_block: (int64, _slots, _words, _times, types.Array(float32, 2, "C"), int64),
     move_index: (int64, int64, int64, int64),
     move_texts: (int64, int64, int64),

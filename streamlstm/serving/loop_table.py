@@ -52,6 +52,7 @@ class LoopTable(QueueTable):
         fields[layout.SHARE_WORK] = SHARE_WORK
         fields[layout.BATCH] = self._zeros(layout.BLOCK * layout.BATCH_ROW)
         fields[layout.ROWS] = self._zeros(room * layout.ROW)
+        fields[layout.JUMPS] = self._zeros(room * layout.JUMP)
         fields[layout.ORDER] = self._zeros(room)
         fields[layout.STARTS] = self._zeros(2 * room + 2)
         fields[layout.TIMES], fields[layout.TIMES_SORTED] = self._zeros(room), self._zeros(room)

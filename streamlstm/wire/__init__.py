@@ -64,6 +64,7 @@ from .messages import (
 )
 from .plain import pack_plain, unpack_plain
 from .producers import PRODUCER_MAGIC, envelope_of, producer_of
+from .values import pack, unpack
 from .vectors import (
     Doubles,
     from_floats,

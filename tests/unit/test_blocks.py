@@ -52,6 +52,7 @@ IDS = st.one_of(
 SEQS = st.one_of(
     st.none(),
     st.lists(st.sampled_from([0, 1, 1, 1, 2, 3]), min_size=12, max_size=12),
+    st.lists(st.sampled_from([0, 2**63, 2**63 + 1, 2**63 + 3]), min_size=12, max_size=12),
     st.lists(st.sampled_from([1, 1, 2, -1, 2**64, True, 1.5, "1"]), min_size=12, max_size=12),
 )
 TIMES = st.one_of(

@@ -69,6 +69,7 @@ class Lanes:
         self.router, self._ids = Router(), PartitionMemory()
         self.left_out: list[RemoteError] = []
         self.last_seqs, self.claimed = outbox.last_seqs, claims.claimed
+        self._confirmed = outbox.confirmed
         self._past = 0  # observations that closed lanes have sent again
         self._full: bool | None = None
         self.nowhere = self._lane(None, outbox, claims)
@@ -143,7 +144,7 @@ class Lanes:
         for n in [n for n, of in enumerate(self._of) if of is lane]:
             router = self.router.router_of(n)
             if router is not None and router not in self._lanes:
-                beside = Outbox(self._one_in_flight, self.last_seqs)
+                beside = Outbox(self._one_in_flight, self.last_seqs, self._confirmed)
                 self._lanes[router] = self._lane(router, beside, lane.claims.beside(beside))
             self._of[n] = self._lanes[router]
         return self._hand_over(lane)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ... import wire
+from ...engine.numbers import SPARSE
 from ..replies import Decoder, decode_nothing
 from .router import Routed
 
@@ -62,14 +63,16 @@ class FleetRequest(Routed):
         decode: Decoder[Any],
         timeout: float,
     ) -> None:
-        kind = type(message)
-        if kind is wire.Step:
-            numbered = message.seq > 0  # type: ignore[union-attr]
-            self.repeats = numbered
-        else:
-            numbered = isinstance(message, wire.Steps) and all(message.seqs or (0,))
-            self.repeats = numbered or isinstance(message, _REPEATED)
-        super().__init__((), numbered or kind is wire.Last)
+        seqs: Sequence[int] = (0,)
+        if isinstance(message, wire.Step):
+            seqs = (message.seq,)
+        elif isinstance(message, wire.Steps):
+            seqs = message.seqs or seqs
+        self.repeats = all(seqs) or isinstance(message, _REPEATED)
+        # A sparse number that comes too early is applied, and what it has overtaken never is.
+        sparse = max(seqs) >= SPARSE
+        numbered = all(seqs) and not sparse
+        super().__init__((), numbered or isinstance(message, wire.Last), sparse)
         self.future, self.message, self.frame, self.decode = future, message, frame, decode
         self.timeout, self.deadline = timeout, clock.monotonic() + timeout
         self.rows: list[int] | None = None
@@ -81,7 +84,8 @@ class FleetRequest(Routed):
     def place(self, rows: list[int]) -> None:
         """Note the partitions of its streams."""
         self.rows, self.partitions = rows, tuple(dict.fromkeys(rows))
-        self.blocks = self.apart or (len(self.partitions) > 1 and not self.repeats)
+        many = len(self.partitions) > 1
+        self.blocks = self.apart or self.sparse or (many and not self.repeats)
 
     def part(self, future: Part, message: wire.Request, decode: Decoder[Any]) -> FleetRequest:
         """Return a request for a part of this one, with its deadline."""

@@ -26,6 +26,9 @@ class Routed:
         Those of its streams, each once.
     numbered : bool
         Whether its observations have sequence numbers, so that none can be applied too early.
+    sparse : bool
+        Whether numbers leave some out, so that one that is applied too early is in place of those
+        that it has overtaken.
 
     Attributes
     ----------
@@ -35,17 +38,19 @@ class Routed:
         Its place: that of the request, and within it that of a part of it.
     blocks : bool
         Whether nothing is to be sent behind it until it is answered: without sequence numbers, a
-        later request could be applied although this one, of several partitions, was refused.
+        later request could be applied although this one, of several partitions, was refused; with
+        sparse ones this one would then never be, whatever its partitions.
     router : str or None
         Where it is; None while it waits.
     """
 
-    __slots__ = ("blocks", "number", "partitions", "router")
+    __slots__ = ("blocks", "number", "partitions", "router", "sparse")
 
-    def __init__(self, partitions: tuple[int, ...], numbered: bool) -> None:
+    def __init__(self, partitions: tuple[int, ...], numbered: bool, sparse: bool = False) -> None:
         self.partitions = partitions
         self.number: tuple[int, ...] = ()
-        self.blocks = len(partitions) > 1 and not numbered
+        self.sparse = sparse
+        self.blocks = sparse or (len(partitions) > 1 and not numbered)
         self.router: str | None = None
 
 
@@ -132,7 +137,7 @@ class Router:
         """
         self._number += 1
         routed.number = (self._number,)
-        if len(routed.partitions) == 1:
+        if len(routed.partitions) == 1 and not routed.sparse:
             partition = self._partitions[routed.partitions[0]]
             if partition.proven and not partition.waiting and not partition.blocked:
                 partition.in_flight += 1

@@ -14,6 +14,7 @@ from os import PathLike
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import zmq
+from numpy.typing import NDArray
 
 from ... import wire
 from ...engine.forks import tell_in_child
@@ -30,7 +31,7 @@ from .claims import Claims
 from .failures import last_seq_unknown, outbox_full, unconfirmed, within_callback
 from .journal import Journal
 from .outbox import Entry, Outbox
-from .protocol import Delivery, OnMoved, ReplayProtocol
+from .protocol import Callbacks, Delivery, OnMoved, ReplayProtocol
 from .sender import FindEndpoint, Sender
 from .thread import SendingThread
 
@@ -102,8 +103,9 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
             raise BadValueError(f"on_prediction: expected a function, got {shown(on_prediction)}")
         sync, leave_out = check_flag("sync", sync), check_flag("leave_out", leave_out)
         self._on_prediction = on_prediction
-        deliver = None if on_prediction is None else self._deliver
-        self._outbox: Any = Outbox(one_in_flight=deliver is not None)  # or Lanes
+        callbacks = self._callbacks()
+        one_in_flight = callbacks.deliver is not None
+        self._outbox: Any = Outbox(one_in_flight)  # or Lanes
         self._accepting, self._closed = True, False
         self._forked: ForkError | None = None  # in a child by fork, which has no sending thread
         self._journal = None if journal is None else Journal(journal, sync)
@@ -124,7 +126,7 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
                     claims,
                     self._journal,
                     self._changed,
-                    deliver,
+                    callbacks,
                     self._limit,
                     leave_out,
                     moved,
@@ -139,7 +141,7 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
                     one, self._context, router, retry, keys, producer, self._changed
                 )
             else:
-                lanes = Lanes(self._outbox, claims, deliver is not None, protocol)
+                lanes = Lanes(self._outbox, claims, one_in_flight, protocol)
                 self._outbox = self._claims = self._protocol = lanes
                 self._sender = FleetSender(
                     lanes, self._context, seeds, retry, keys, producer, self._changed
@@ -176,6 +178,18 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
     def _setup(self) -> threading.Condition:
         """Return the condition of this kind of publisher."""
         return threading.Condition()
+
+    def _callbacks(self) -> Callbacks:
+        """Return what the sending thread calls."""
+        return Callbacks(None if self._on_prediction is None else self._deliver_new)
+
+    def _deliver_new(
+        self, entries: list[Entry], Y: NDArray[Any], _extra: dict[str, Any] | None
+    ) -> None:
+        pairs = zip(entries, Y, strict=True)
+        deliveries = [Delivery(e.stream, e.seq, y) for e, y in pairs if not e.delivered]
+        if deliveries:
+            self._deliver(deliveries)
 
     def _deliver(self, deliveries: list[Delivery]) -> None:
         """Call ``on_prediction`` and wait for it: in the sending thread."""

@@ -154,13 +154,20 @@ class Claims:
     def _check(self, stream: wire.StreamId, last: int, producer: int) -> None:
         """Raise if the worker lost confirmed observations, or may have somebody else's as these."""
         entries = self._outbox.entries_of(stream)
+        rolled_back = producer in (0, self._taken_from.get(stream))
+        if entries and entries[0].is_given:
+            confirmed = self._outbox.confirmed.get(stream, 0)
+            if last < confirmed:
+                raise state_lost(stream, last, confirmed + 1)
+            if not rolled_back and producer not in self._trusted and stream in self.claimed:
+                raise fed_elsewhere(stream, last, entries)
+            return
         oldest = entries[0].seq if entries else self._outbox.last_seqs.get(stream, last) + 1
         if last < oldest - 1:
             raise state_lost(stream, last, oldest)
         if not entries:
             return
         if last < oldest:  # none of them was applied
-            rolled_back = producer in (0, self._taken_from.get(stream))
             goes_on = rolled_back or producer in self._trusted or stream not in self.claimed
         else:
             never_sent = any(not entry.tries for entry in entries if entry.seq <= last)

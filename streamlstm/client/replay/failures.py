@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ... import wire
+from ...engine.numbers import shown_seq
 from ...errors import FencedError, RemoteError, StreamLSTMError, WorkerTimeoutError
 from ..failures import how_to_check
 
@@ -59,10 +60,12 @@ def unconfirmed(endpoint: str, rows: int, has_journal: bool) -> WorkerTimeoutErr
 def state_lost(stream: wire.StreamId, seq: int, oldest: int) -> StreamLSTMError:
     """Return the error for a worker that has lost observations which it had confirmed."""
     return StreamLSTMError(
-        f"stream {stream!r}: the worker has reached number {seq}, and the oldest observation that "
-        f"can be sent again is number {oldest}: expected {oldest - 1} at least, since the worker "
+        f"stream {stream!r}: the worker has reached number {shown_seq(seq)}, and the oldest "
+        f"observation that can be sent again is number {shown_seq(oldest)}: expected "
+        f"{shown_seq(oldest - 1)} at least, since the worker "
         "has confirmed all before. It has lost state (was it started again without its store?). "
-        f"Restore its state, or send it observations {seq + 1} to {oldest - 1} from elsewhere; or "
+        f"Restore its state, or send it observations {shown_seq(seq + 1)} to "
+        f"{shown_seq(oldest - 1)} from elsewhere; or "
         "start again, with the stream forgotten and another journal"
     )
 
@@ -87,7 +90,8 @@ def fed_elsewhere(stream: wire.StreamId, last: int, entries: Sequence[Entry]) ->
     )
     which = "; ".join(f"{name}: {_range(seqs)}{why}" for name, seqs, why in found if seqs)
     return FencedError(
-        f"stream {stream!r}: somebody else feeds this stream, the worker has reached {last}. "
+        f"stream {stream!r}: somebody else feeds this stream, the worker has reached "
+        f"{shown_seq(last)}. "
         f"Observations from here {which or 'in doubt: none'}. Nothing more is sent. Let each "
         "stream have one publisher. To go on, start a new one (with another journal, if this one "
         "has one): it takes the stream over and continues after the worker's last number; send it "
@@ -97,7 +101,8 @@ def fed_elsewhere(stream: wire.StreamId, last: int, entries: Sequence[Entry]) ->
 
 
 def _range(seqs: list[int]) -> str:
-    return str(seqs[0]) if len(seqs) == 1 else f"{seqs[0]} to {seqs[-1]}"
+    first, last = shown_seq(seqs[0]), shown_seq(seqs[-1])
+    return first if len(seqs) == 1 else f"{first} to {last}"
 
 
 def old_worker(endpoint: str) -> StreamLSTMError:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from ... import wire
+from ...engine.numbers import SPARSE
 
 BATCH = 256  # observations of a message: as many as a worker steps as one block
 _ENTRY_BYTES = 100  # about what an observation takes here besides its features
@@ -31,18 +32,26 @@ class Entry:
         Whether it must not share a message: with a time, or to be answered ``duplicate``.
     refused : bool
         Whether the worker will never apply it.
+    source : object
+        What it came from, if its number is from there too: a sparse one, which may come again.
+        None if the publisher numbers it.
     """
 
     __slots__ = (
         "applied", "delivered", "message", "refused", "seq",
-        "single", "stream", "time", "tries", "x",
+        "single", "source", "stream", "time", "tries", "x",
     )  # fmt: skip
 
-    def __init__(self, step: wire.Step, tries: int = 0) -> None:
+    def __init__(self, step: wire.Step, tries: int = 0, source: object = None) -> None:
         self.stream, self.seq, self.x, self.time = step
-        self.message, self.tries = 0, tries
+        self.message, self.tries, self.source = 0, tries, source
         self.applied = self.delivered = self.refused = False
-        self.single = step.time is not None
+        self.single = step.time is not None and source is None
+
+    @property
+    def is_given(self) -> bool:
+        """Whether its number came with it."""
+        return self.seq >= SPARSE and self.source is not None
 
     @property
     def step(self) -> wire.Step:
@@ -77,13 +86,15 @@ class Outbox:
     one_in_flight : bool
         Whether a stream may have only one observation in flight: a worker keeps the last
         prediction of a stream, so that none is lost with a reply that does not arrive.
-    last_seqs : dict, optional
+    last_seqs, confirmed : dict, optional
         Shared with other outboxes of the publisher.
 
     Attributes
     ----------
     last_seqs : dict of stream to int
         The last number that is known of each stream, here or at the worker.
+    confirmed : dict of stream to int
+        The last number that the worker has confirmed of each stream whose numbers are given.
     wanted : dict with streams as keys
         Streams to be claimed, in this order; the values are None.
     full : bool or None
@@ -95,7 +106,10 @@ class Outbox:
     """
 
     def __init__(
-        self, one_in_flight: bool, last_seqs: dict[wire.StreamId, int] | None = None
+        self,
+        one_in_flight: bool,
+        last_seqs: dict[wire.StreamId, int] | None = None,
+        confirmed: dict[wire.StreamId, int] | None = None,
     ) -> None:
         self._one_in_flight = one_in_flight
         self._queues: dict[wire.StreamId, _StreamQueue] = {}
@@ -104,6 +118,8 @@ class Outbox:
         self._ready: set[wire.StreamId] = set()  # claimed on the present connection
         self.wanted: dict[wire.StreamId, None] = {}
         self.last_seqs: dict[wire.StreamId, int] = {} if last_seqs is None else last_seqs
+        self.confirmed: dict[wire.StreamId, int] = {} if confirmed is None else confirmed
+        self._claimed_at = 0  # messages of the connection when a stream was claimed last
         self.full: bool | None = None
         self.rows = self.size = self.applied = 0
 
@@ -122,13 +138,24 @@ class Outbox:
         return () if queue is None else queue.entries
 
     def add(self, entry: Entry) -> None:
-        """Add an observation that has the next number of its stream."""
-        self.last_seqs[entry.stream] = entry.seq
+        """Add an observation that has the next number of its stream.
+
+        One whose number was given may come again. The worker has it already, or will have it from
+        before; only if it is the last that the worker has, its prediction may be missing.
+        """
+        last = self.last_seqs.get(entry.stream, 0)
+        came_again = entry.is_given and entry.seq <= last
+        self.last_seqs[entry.stream] = last if came_again else entry.seq
         queue = self._queues.get(entry.stream)
         if queue is None:
             queue = self._queues[entry.stream] = _StreamQueue(entry.stream not in self._ready)
             if queue.held:
                 self.wanted[entry.stream] = None
+        if came_again:
+            entry.applied = entry.seq < last or bool(queue.entries)
+            entry.single, entry.message = not entry.applied, self._claimed_at
+            if entry.applied:
+                self._confirmable.add(entry.stream)
         queue.entries.append(entry)
         self._count(entry, 1)
         self._schedule(queue)
@@ -140,6 +167,8 @@ class Outbox:
 
     def _schedule(self, queue: _StreamQueue) -> None:
         """Append a stream to those that have something to send, if it may send."""
+        while queue.next < len(queue.entries) and queue.entries[queue.next].applied:
+            queue.next += 1  # it came again
         before = queue.next == 0 or queue.entries[queue.next - 1].applied
         is_idle = queue.next >= len(queue.entries) or (self._one_in_flight and not before)
         if queue.scheduled or queue.held or is_idle:
@@ -176,30 +205,24 @@ class Outbox:
                 self._confirmable.add(entry.stream)
             self._schedule(self._queues[entry.stream])
 
-    def confirm(self, message: int) -> list[tuple[wire.StreamId, int]]:
-        """Remove what was applied and sent up to this message.
-
-        Returns
-        -------
-        list of (stream, int)
-            The last confirmed number of each stream of which something was removed.
-        """
-        ends: list[tuple[wire.StreamId, int]] = []
+    def confirm(self, message: int) -> list[Entry]:
+        """Remove what was applied and sent up to this message; return it, in order by stream."""
+        removed: list[Entry] = []
         for stream in list(self._confirmable):
             queue = self._queues[stream]
-            entries, end = queue.entries, 0
+            entries = queue.entries
             while entries and entries[0].applied and entries[0].message <= message:
                 entry = entries.popleft()
                 self._count(entry, -1)
-                queue.next -= 1
-                end = entry.seq
-            if end:
-                ends.append((stream, end))
+                queue.next = max(queue.next - 1, 0)
+                removed.append(entry)
+                if entry.is_given:
+                    self.confirmed[stream] = max(entry.seq, self.confirmed.get(stream, 0))
             if not entries:
                 del self._queues[stream]
             if not entries or not entries[0].applied:
                 self._confirmable.discard(stream)
-        return ends
+        return removed
 
     def suspend(self, everything: bool) -> None:
         """Hold all streams that have entries until they are claimed; nothing is in flight.
@@ -249,6 +272,7 @@ class Outbox:
         may know nothing of a stream that came from another worker.
         """
         self._ready.add(stream)
+        self._claimed_at = message
         self.last_seqs[stream] = worker_seq
         queue = self._queues.get(stream)
         if queue is None:
@@ -258,7 +282,7 @@ class Outbox:
         if not queue.entries:
             del self._queues[stream]
             return
-        self.last_seqs[stream] = max(worker_seq, queue.entries[-1].seq)
+        self.last_seqs[stream] = max(worker_seq, max(entry.seq for entry in queue.entries))
         if queue.next:
             self._confirmable.add(stream)
         self._schedule(queue)
@@ -269,14 +293,14 @@ class Outbox:
             queue.entries.remove(entry)
             self._count(entry, -1)
         seq, queue.next = worker_seq, 0
-        for entry in queue.entries:
+        for n, entry in enumerate(queue.entries):
             done = entry.seq <= worker_seq
             again = self._one_in_flight and entry.seq == worker_seq and not entry.delivered
             entry.applied, entry.message = done and not again, message
             self.applied += entry.applied
-            entry.single = again or entry.time is not None
-            queue.next += entry.applied
-            if not done:
+            entry.single = again or (entry.time is not None and entry.source is None)
+            queue.next += entry.applied and queue.next == n
+            if not done and not entry.is_given:
                 seq += 1
                 entry.seq = seq
 
@@ -286,4 +310,6 @@ def message_of(entries: Sequence[Entry]) -> wire.Step | wire.Steps:
     if len(entries) == 1:
         return entries[0].step
     X = wire.join_vectors(entry.x for entry in entries)
-    return wire.Steps([entry.stream for entry in entries], [entry.seq for entry in entries], X)
+    streams, seqs = [entry.stream for entry in entries], [entry.seq for entry in entries]
+    times = [entry.time for entry in entries]
+    return wire.Steps(streams, seqs, X, None if all(t is None for t in times) else times)

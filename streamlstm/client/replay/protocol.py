@@ -31,7 +31,6 @@ from .outbox import BATCH, Entry, Outbox, message_of
 from .replies import received_of, standings_of
 
 _WINDOW = 16  # requests in flight
-_BARRIER_SECONDS = 0.05  # between two barriers
 _LARGER_AFTER = 1_000  # messages that fit until they may be twice as large again
 _INVALID = frozenset(("bad-frame", "bad-shape", "bad-value", "precision", "too-large"))
 
@@ -45,7 +44,27 @@ class Delivery(NamedTuple):
 
 
 OnMoved: TypeAlias = Callable[[wire.Error], float]
-Deliver: TypeAlias = Callable[[list[Delivery]], None]
+
+
+class Callbacks(NamedTuple):
+    """What a publisher is told, in the sending thread and without its lock.
+
+    Attributes
+    ----------
+    deliver : callable or None
+        Gets the entries of a message, their outputs[B, O] and the map of the reply.
+    confirmed : callable or None
+        Gets entries that the worker has committed, in the order of each stream.
+    refused : callable or None
+        Gets an entry that the worker will never apply, and why; if None, the next call raises that.
+    barrier_seconds : float
+        Least time between two barriers.
+    """
+
+    deliver: Callable[[list[Entry], NDArray[Any], dict[str, Any] | None], None] | None = None
+    confirmed: Callable[[list[Entry]], None] | None = None
+    refused: Callable[[Entry, RemoteError], None] | None = None
+    barrier_seconds: float = 0.05
 
 
 class _Barrier(NamedTuple):
@@ -68,8 +87,7 @@ class ReplayProtocol:
     journal : Journal or None
     changed : threading.Condition
         Its lock guards outbox, claims, journal and the attributes below.
-    deliver : callable or None
-        Gets the predictions of a message.
+    callbacks : Callbacks
     limit : int
         Maximum bytes of a message.
     leave_out : bool
@@ -95,7 +113,7 @@ class ReplayProtocol:
         claims: Claims,
         journal: Journal | None,
         changed: threading.Condition,
-        deliver: Deliver | None,
+        callbacks: Callbacks,
         limit: int,
         leave_out: bool,
         on_moved: OnMoved | None = None,
@@ -103,7 +121,7 @@ class ReplayProtocol:
         self._outbox, self._claims, self._on_moved = outbox, claims, on_moved
         self._everything: Iterable[Entry] = outbox
         self._journal, self._changed = journal, changed
-        self._deliver, self._limit, self._leaves_out = deliver, limit, leave_out
+        self._callbacks, self._limit, self._leaves_out = callbacks, limit, leave_out
         self._halted = True
         self.hurry = self.blocked = False
         self.left_out: list[RemoteError] = []
@@ -139,7 +157,7 @@ class ReplayProtocol:
             return max(self._not_before, clock.monotonic())
         may_send = not self._halted and len(self._connection.in_flight) < _WINDOW
         if may_send and self._outbox.applied and not self._barrier_in_flight:
-            return self._last_barrier + _BARRIER_SECONDS
+            return self._last_barrier + self._callbacks.barrier_seconds
         return float("inf")
 
     def _halt(self, seconds: float = 0.0) -> None:
@@ -199,7 +217,7 @@ class ReplayProtocol:
 
     def _send_barrier(self) -> bool:
         now = clock.monotonic()
-        is_due = self.hurry or now >= self._last_barrier + _BARRIER_SECONDS
+        is_due = self.hurry or now >= self._last_barrier + self._callbacks.barrier_seconds
         if self._barrier_in_flight or not is_due or not self._outbox.applied:
             return False
         barrier = _Barrier(self._connection.messages, self._connection.rows)
@@ -226,9 +244,9 @@ class ReplayProtocol:
         elif isinstance(request, _Barrier) and isinstance(reply, wire.Done):
             self._handle_barrier(request, received_of(reply.value))
         elif isinstance(request, list) and isinstance(reply, wire.Prediction):
-            self._handle_predictions(request, reply.values[None])
+            self._handle_predictions(request, reply.values[None], reply.extra)
         elif isinstance(request, list) and isinstance(reply, wire.Predictions):
-            self._handle_predictions(request, reply.values)
+            self._handle_predictions(request, reply.values, reply.extra)
         else:
             raise StreamLSTMError(f"expected the reply to a request, got {type(reply).__name__}")
 
@@ -249,7 +267,8 @@ class ReplayProtocol:
         if is_other or (received > barrier.rows and self._on_moved is None):
             raise ConnectionBrokenError  # ZeroMQ has reconnected by itself, and something was lost
         with self._changed:
-            ends = self._outbox.confirm(barrier.message)
+            confirmed = self._outbox.confirm(barrier.message)
+            ends = list({entry.stream: entry.seq for entry in confirmed}.items())
             self._claims.confirm(ends)
             if self._journal is not None and ends:
                 self._journal.confirm(ends)
@@ -257,19 +276,20 @@ class ReplayProtocol:
                     self._compact(self._journal)
             self.hurry = self.hurry and self._outbox.rows > 0
             self._changed.notify_all()
+        if confirmed and self._callbacks.confirmed is not None:
+            self._callbacks.confirmed(confirmed)
 
     def _compact(self, journal: Journal) -> None:
         journal.compact(self._outbox.last_seqs, (entry.step for entry in self._everything))
 
-    def _handle_predictions(self, entries: list[Entry], Y: NDArray[Any]) -> None:
+    def _handle_predictions(
+        self, entries: list[Entry], Y: NDArray[Any], extra: dict[str, Any] | None
+    ) -> None:
         self._fitted += 1
         if self._fitted >= _LARGER_AFTER:
             self._batch, self._fitted = min(2 * self._batch, BATCH), 0
-        if self._deliver is not None:
-            pairs = zip(entries, Y, strict=True)
-            deliveries = [Delivery(e.stream, e.seq, y) for e, y in pairs if not e.delivered]
-            if deliveries:
-                self._deliver(deliveries)
+        if self._callbacks.deliver is not None:
+            self._callbacks.deliver(entries, Y, extra)
         for entry in entries:
             entry.delivered = True
         with self._changed:
@@ -314,12 +334,12 @@ class ReplayProtocol:
 
     def _handle_duplicate(self, request: list[Entry], error: wire.Error) -> None:
         entry = request[0]
-        if entry.tries == 1:
+        if entry.tries == 1 and not entry.is_given:
             with self._changed:
                 entries = list(self._outbox.entries_of(entry.stream))
             raise fed_elsewhere(entry.stream, error.last_seq or entry.seq, entries)
         if error.y is not None:
-            self._handle_predictions(request, wire.from_vector(error.y)[None])
+            self._handle_predictions(request, wire.from_vector(error.y)[None], error.extra)
             return
         with self._changed:
             self._outbox.mark_applied(request)
@@ -327,10 +347,13 @@ class ReplayProtocol:
     def _leave_out(self, request: list[Entry], error: wire.Error) -> None:
         """Leave out what the worker will never apply; the stream's next entry gets its number."""
         named = [e for e in request if (e.stream, e.seq) == (error.stream, error.seq)]
-        with self._changed:
-            for entry in named or request:
+        for entry in named or request:
+            with self._changed:
                 entry.refused = True
-                self.left_out.append(left_out(entry.stream, error))
+                if self._callbacks.refused is None:
+                    self.left_out.append(left_out(entry.stream, error))
+            if self._callbacks.refused is not None:
+                self._callbacks.refused(entry, left_out(entry.stream, error))
         self._halt()
 
 

@@ -15,9 +15,10 @@ from ...kernels.id_index import (
     set_column,
     set_producer,
 )
+from ...kernels.numbers import SPARSE, may_follow
 from ...kernels.pointers import byte_at, half_at, int64s_at, put_half
 from . import layout, reader
-from .layout import ID, LENGTH, ROUND, ROW
+from .layout import ID, JUMP, JUMP_BASE, JUMP_FROM, JUMP_SLOT, LENGTH, ROUND, ROW
 
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
 
@@ -103,6 +104,31 @@ def _refuse_partition(loop, fields):
 
 
 @internal
+def _jump_of(loop, row):
+    return int64s_at(loop[layout.JUMPS] + 8 * JUMP * row, JUMP)
+
+
+@internal
+def _note_jump(loop, row, base, slot, last):
+    """Note that a sparse number of a row leaves some out, and the one before, to undo that."""
+    jump = _jump_of(loop, row)
+    jump[JUMP_BASE], jump[JUMP_SLOT], jump[JUMP_FROM] = base, slot, int64(last)
+
+
+@internal
+def _before(loop, row, base, slot, seq):
+    """Return the number that the number of a row was put in the place of.
+
+    A row and a slot meet once in the blocks of one ``base``, so a jump of another row is not taken
+    for one of this.
+    """
+    jump = _jump_of(loop, row)
+    if jump[JUMP_BASE] == base and jump[JUMP_SLOT] == slot and seq >= SPARSE:
+        return uint64(jump[JUMP_FROM])
+    return seq - _ONE
+
+
+@internal
 def claim_row(loop, head, row, base):
     """Find or allocate the slot of a row whose id, number and values are valid.
 
@@ -124,7 +150,9 @@ def claim_row(loop, head, row, base):
     if seq != _ZERO:
         last = column_of(head, slot, SEQ) if slot >= 0 else _ZERO
         if seq != last + _ONE:
-            return int64(HAND_OVER)
+            if seq < SPARSE or seq <= last:
+                return int64(HAND_OVER)
+            _note_jump(loop, row, base, slot, last)
         # Whether a stream may change its producer is for Python; so there is none to be restored.
         if slot >= 0 and producer_of(head, slot) != uint64(loop[layout.PRODUCER]):
             return int64(HAND_OVER)
@@ -149,12 +177,13 @@ def claim_row(loop, head, row, base):
 
 
 @internal
-def undo_rows(loop, head, first, stop, arrived):
+def undo_rows(loop, head, first, stop, base, arrived):
     """Undo what claiming these rows has changed, the newest first."""
     for row in range(stop - 1, first - 1, -1):
         slot = int64s_at(loop[layout.SLOTS] + 8 * row, int64(1))[0]
-        if row_of(loop, row)[layout.SEQ] != 0:
-            set_column(head, slot, SEQ, column_of(head, slot, SEQ) - _ONE)
+        seq = uint64(row_of(loop, row)[layout.SEQ])
+        if seq != _ZERO:
+            set_column(head, slot, SEQ, _before(loop, row, base, slot, seq))
         # The first row of a stream that came with this message is the last to be undone.
         if row_of(loop, row)[ROUND] == 0 and generation_of(head, slot, 0) > uint64(arrived):
             id_index.free_slot(head, slot)
@@ -184,6 +213,6 @@ def note_refused(loop, head, row, stop, count, base):
         later = row_of(loop, other)
         if later[LENGTH] > 0 and not reader.is_utf8(later[ID], later[LENGTH]):
             return  # the message is no STEPS
-    if seq != last + _ONE:
+    if not may_follow(seq, last):
         loop[layout.REFUSED_ROW] = row
         loop[layout.REFUSED_COUNT] = count

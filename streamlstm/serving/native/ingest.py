@@ -171,7 +171,7 @@ def _ingest_steps(loop, head, record, at, end, timed, row, base):
             loop[layout.MOVED_COUNT] = count
             if entered == HAND_OVER and fields[layout.CLIENT] != loop[layout.MAX_MESSAGES]:
                 note_refused(loop, head, row + n, row + count, count, base)
-            undo_rows(loop, head, row, row + n, arrived)
+            undo_rows(loop, head, row, row + n, base, arrived)
             return entered
     if timed:
         _keep_times(loop, head, row, times)

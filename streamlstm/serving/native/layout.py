@@ -180,7 +180,8 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     MOVED_SEQ,
     MOVED_PARTITION,
     MOVED_COUNT,  # and how many rows its message has
-) = range(124)
+    JUMPS,  # address of int64[rows, JUMP]: sparse numbers of the block that leave some out
+) = range(125)
 LOOP = 128
 
 # What a worker of a fleet has of a partition, and who owns it: the epoch, and address and size of
@@ -231,6 +232,9 @@ BATCH_RECORD, BATCH_FIRST, BATCH_COUNT, BATCH_MANY, BATCH_NUMBERED, BATCH_ROW = 
 # A row of the block: the id, or the address of its text; the length of the text, 0 for an integer;
 # the sequence number; the round, which is how many rows of the block the stream has before.
 ID, LENGTH, SEQ, ROUND, ROW = range(5)
+
+# A row whose sparse number leaves some out: the block, the slot, and the number before.
+JUMP_BASE, JUMP_SLOT, JUMP_FROM, JUMP = range(4)
 
 # An extra of PREDICTIONS (wire/extras.py): address and size of its key, how it is written, where
 # its numbers begin in a result and how many they are.

@@ -1,0 +1,230 @@
+"""Bridge: takes a broker's messages to workers and their predictions to the broker."""
+
+from __future__ import annotations
+
+import threading
+import time as clock
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from .. import wire
+from ..client.replay.feed import Feed, Told, observation_entry
+from ..client.replay.outbox import Entry
+from ..errors import RemoteError, StreamLSTMError, WorkerTimeoutError
+from .join import Join, Joined
+from .mapping import Mapping
+from .messages import Message, Output, Receipt
+from .predictions import Publications, dead_letter
+from .settings import Settings
+
+_PATIENCE = 1.0  # seconds for which a worker may not take observations before that is told
+_AT_ONCE = 1_000  # observations that are fed together
+_LARGE = float(2**20)  # beyond this float32 has a number every 0.125, or fewer
+Say = Callable[[str], object]
+
+
+class Broker(Protocol):
+    """What a bridge needs of a broker's client."""
+
+    def publish(self, outputs: Sequence[Output]) -> None:
+        """Publish; each output is settled when the broker has it."""
+
+    def acknowledge(self, origins: Sequence[Any]) -> None:
+        """Let the broker forget the messages with these origins."""
+
+
+class OncePerSecond:
+    """Says a thing that may come often once a second, with how often it came.
+
+    Parameters
+    ----------
+    say : callable
+    """
+
+    def __init__(self, say: Say) -> None:
+        self._say, self._last, self._more = say, -1.0, 0
+        self.count = 0
+
+    def note(self, text: str) -> None:
+        """Count one; say it if a second has passed since the last."""
+        self.count += 1
+        now = clock.monotonic()
+        if now - self._last < 1:
+            self._more += 1
+            return
+        more = f" ({self._more} more since the last line)" if self._more else ""
+        self._last, self._more = now, 0
+        self._say(text + more)
+
+
+class Bridge:
+    """The part of a bridge that knows no broker.
+
+    Parameters
+    ----------
+    settings : Settings
+    mapping : Mapping
+    publications : Publications
+    broker : Broker
+    say : callable
+        Gets lines for people.
+    feed : dict
+        Options of the :class:`Feed`: ``router`` or ``endpoints``, ``barrier_seconds``, keys.
+
+    Attributes
+    ----------
+    counts : dict
+        Messages taken, observations applied, predictions told; messages that were bad or late.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        mapping: Mapping,
+        publications: Publications,
+        broker: Broker,
+        say: Say,
+        feed: dict[str, Any],
+    ) -> None:
+        self._settings, self._mapping, self._broker = settings, mapping, broker
+        self._publications, self._say = publications, say
+        self._bad, self._stalled = OncePerSecond(say), OncePerSecond(say)
+        generation = int(settings.generation) if settings.generation.isdigit() else 0
+        self._join = Join(settings.join, generation) if settings.join else None
+        self.stopping = threading.Event()
+        self._dead: list[Output] = []
+        self._messages = self._observations = self._predictions = 0
+        self._feed = Feed(
+            on_predictions=self._on_predictions,
+            on_confirmed=self._on_confirmed,
+            on_refused=self._on_refused,
+            **feed,
+        )
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What has passed so far."""
+        return {
+            "messages": self._messages,
+            "observations": self._observations,
+            "predictions": self._predictions,
+            "bad": self._bad.count,
+            "late": 0 if self._join is None else self._join.late,
+        }
+
+    @property
+    def endpoint(self) -> str:
+        """Of the worker."""
+        return self._feed.endpoint
+
+    @property
+    def unconfirmed(self) -> int:
+        """Observations that the worker has not confirmed."""
+        return self._feed.unconfirmed
+
+    # --- from the broker ---
+
+    def take(self, messages: Iterable[Message]) -> None:
+        """Take messages in their order; waits while the worker takes nothing.
+
+        Raises
+        ------
+        StreamLSTMError
+            If the bridge cannot go on; what is not acknowledged comes again to the next one.
+        """
+        entries = [] if self._join is None else self._due()
+        for message in messages:
+            self._messages += 1
+            try:
+                entries += self._entries(message)
+            except StreamLSTMError as error:
+                self._leave_out(message, str(error))
+        self._send(entries)
+
+    def _due(self) -> list[Entry]:
+        assert self._join is not None
+        return [self._joined(each) for each in self._join.due()]
+
+    def _entries(self, message: Message) -> list[Entry]:
+        part = self._mapping.part(message)
+        if self._join is None:
+            return [self._entry(part.stream, part.values, part.number, part.time, [part.origin])]
+        found = self._join.add(part)
+        if found is None:
+            self._broker.acknowledge([part.origin])
+            return []
+        return [self._joined(each) for each in found]
+
+    def _joined(self, each: Joined) -> Entry:
+        return self._entry(each.stream, each.values, each.number, each.time, each.origins)
+
+    def _entry(
+        self, stream: str, values: list[float], seq: int, time: float | None, origins: list[Any]
+    ) -> Entry:
+        receipt = Receipt(origins, self._broker.acknowledge, time)
+        row = np.array(values)
+        is_large = bool((np.abs(row) >= _LARGE).any())
+        x = wire.Doubles.of(row) if is_large else wire.to_floats(row.astype(np.float32))
+        return observation_entry(stream, x, seq, time, receipt)
+
+    def _leave_out(self, message: Message, reason: str) -> None:
+        self._bad.note(f"left out: {message.topic}: {reason}")
+        self._bury(message.topic, message.payload, reason, [message.origin])
+
+    def _bury(self, topic: str, payload: bytes, reason: str, origins: list[Any]) -> None:
+        if not self._settings.dead_letter:
+            self._broker.acknowledge(origins)
+            return
+        letter = dead_letter(
+            self._settings.dead_letter, payload, topic, reason,
+            lambda: self._broker.acknowledge(origins),
+        )  # fmt: skip
+        self._broker.publish([letter])
+
+    def _send(self, entries: list[Entry]) -> None:
+        for n in range(0, len(entries), _AT_ONCE):
+            while not self.stopping.is_set():
+                try:
+                    self._feed.feed(entries[n : n + _AT_ONCE], _PATIENCE)
+                    self._observations += len(entries[n : n + _AT_ONCE])
+                    break
+                except WorkerTimeoutError as error:
+                    self._stalled.note(f"waiting for the worker: {error}")
+
+    # --- from the worker, in the feed's thread ---
+
+    def _on_predictions(self, told: list[Told]) -> None:
+        self._predictions += len(told)
+        outputs: list[Output] = []
+        for each in told:
+            outputs += self._publications.of(each)
+        if outputs:
+            self._broker.publish(outputs)
+
+    def _on_confirmed(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            assert isinstance(entry.source, Receipt)
+            entry.source.settle()
+
+    def _on_refused(self, entry: Entry, error: RemoteError) -> None:
+        receipt = entry.source
+        assert isinstance(receipt, Receipt)
+        self._bad.note(f"left out: {error}")
+        numbers = wire.from_vector(entry.x).tolist()
+        payload = wire.pack([entry.stream, numbers])
+        self._bury(str(entry.stream), payload, str(error), list(receipt.origins))
+
+    # --- the end ---
+
+    def finish(self, seconds: float) -> None:
+        """Let the worker confirm what it has; what it does not in time comes again."""
+        try:
+            self._feed.flush(seconds)
+        except WorkerTimeoutError as error:
+            self._say(str(error))
+
+    def close(self) -> None:
+        """End the feed."""
+        self._feed.end()

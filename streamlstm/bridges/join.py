@@ -1,0 +1,113 @@
+"""Join: values of several messages as one observation.
+
+Time is cut into windows. What came last of each input in a window of a stream is its observation,
+which is missing the inputs that did not come. The window's place since 1970 is its number, so an
+observation that is joined again of messages that came again is applied once.
+"""
+
+from __future__ import annotations
+
+import math
+import time as clock
+from collections.abc import Callable
+from typing import Any
+
+from ..engine.numbers import sparse_seq
+from .mapping import Part
+
+
+class _Window:
+    __slots__ = ("due", "origins", "time", "values")
+
+    def __init__(self, due: float, size: int) -> None:
+        self.due, self.origins, self.time = due, list[Any](), -math.inf
+        self.values = [math.nan] * size
+
+    def add(self, part: Part) -> None:
+        """Take values, unless later ones are there."""
+        assert part.time is not None
+        is_later = part.time >= self.time
+        for n, value in enumerate(part.values):
+            if value == value and (is_later or math.isnan(self.values[n])):
+                self.values[n] = value
+        self.time = max(self.time, part.time)
+        self.origins.append(part.origin)
+
+    @property
+    def is_complete(self) -> bool:
+        return not any(map(math.isnan, self.values))
+
+
+class Joined:
+    """An observation, and the origins of all its messages."""
+
+    __slots__ = ("number", "origins", "stream", "time", "values")
+
+    def __init__(
+        self, stream: str, values: list[float], number: int, time: float | None, origins: list[Any]
+    ) -> None:
+        self.stream, self.values, self.number = stream, values, number
+        self.time, self.origins = time, origins
+
+
+class Join:
+    """Collects parts until a window is complete, or has waited for as long as it is.
+
+    Parameters
+    ----------
+    seconds : float
+        Length of a window.
+    generation : int
+    now : callable
+        Returns monotonic seconds.
+    """
+
+    def __init__(
+        self, seconds: float, generation: int, now: Callable[[], float] = clock.monotonic
+    ) -> None:
+        self._seconds, self._generation, self._now = seconds, generation, now
+        self._open: dict[str, dict[int, _Window]] = {}
+        self._last: dict[str, int] = {}  # the last window of each stream that was told
+        self.late = 0
+
+    def add(self, part: Part) -> list[Joined] | None:
+        """Take a part; return what is complete now. None if the part came too late for its window.
+
+        A part without a time belongs to now.
+        """
+        if part.time is None:
+            part = part._replace(time=clock.time())
+        assert part.time is not None
+        place = math.floor(part.time / self._seconds)
+        if place <= self._last.get(part.stream, -1):
+            self.late += 1
+            return None
+        windows = self._open.setdefault(part.stream, {})
+        window = windows.get(place)
+        if window is None:
+            window = windows[place] = _Window(self._now() + self._seconds, len(part.values))
+        window.add(part)
+        return self._take(part.stream, windows, self._now()) if window.is_complete else []
+
+    def due(self) -> list[Joined]:
+        """Return the observations of windows that have waited long enough."""
+        now = self._now()
+        found: list[Joined] = []
+        for stream, windows in list(self._open.items()):
+            found += self._take(stream, windows, now)
+        return found
+
+    def _take(self, stream: str, windows: dict[int, _Window], now: float) -> list[Joined]:
+        """Take windows in their order, until one has to wait."""
+        found: list[Joined] = []
+        for place in sorted(windows):
+            window = windows[place]
+            if not window.is_complete and window.due > now:
+                break
+            del windows[place]
+            self._last[stream] = place
+            number = sparse_seq(place, self._generation)
+            found.append(Joined(stream, window.values, number, window.time, window.origins))
+        if not windows:
+            del self._open[stream]
+        return found

@@ -1,0 +1,225 @@
+"""Kafka: reads partitions, commits offsets behind the worker's commits, writes predictions."""
+
+from __future__ import annotations
+
+import time as clock
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    OFFSET_INVALID,
+    TIMESTAMP_NOT_AVAILABLE,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
+
+from ..errors import StreamLSTMError
+from .bridge import Bridge
+from .messages import Message, Output
+from .offsets import Offsets
+from .settings import Settings
+from .topics import TopicPattern
+
+SEPARATOR = ""
+NAMES = ("partition",)
+BARRIER_SECONDS = 0.02
+_AT_ONCE, _WAIT = 500, 0.01  # messages of a read, and seconds that it may take
+_COMMIT_SECONDS = 0.1
+_REFRESH_SECONDS = 30.0  # between looks for new partitions
+_TIMEOUT = 10.0
+
+_Place = tuple[str, int]
+_Origin = tuple[_Place, int]
+
+
+class Kafka:
+    """A bridge's side of Kafka.
+
+    Partitions are assigned by hand: a bridge that was killed is replaced by another at once, and
+    two that read the same partition by mistake are found out, since the worker takes a stream from
+    one only.
+    """
+
+    def __init__(
+        self, settings: Settings, patterns: Sequence[TopicPattern], say: Callable[[str], object]
+    ) -> None:
+        self._settings, self._patterns, self._say = settings, patterns, say
+        common = {
+            "bootstrap.servers": settings.url or "127.0.0.1:9092",
+            "client.id": settings.name,
+            "error_cb": self._on_error,
+            **settings.client,
+        }
+        self._consumer = Consumer(
+            {
+                "group.id": settings.name,
+                "enable.auto.commit": False,
+                "auto.offset.reset": "error",
+                "fetch.wait.max.ms": 5,
+                "fetch.error.backoff.ms": 20,
+                **common,
+            }
+        )
+        self._producer = Producer(
+            {
+                "enable.idempotence": True,
+                "linger.ms": 1,
+                "queue.buffering.max.messages": 1_000_000,
+                **common,
+            }
+        )
+        self._offsets: dict[_Place, Offsets] = {}
+        self._committed = self._refreshed = 0.0
+        self._last_error = ""
+
+    def run(self, bridge: Bridge) -> None:
+        """Take messages until the bridge is to stop."""
+        while not bridge.stopping.is_set():
+            now = clock.monotonic()
+            if now >= self._refreshed + _REFRESH_SECONDS or not self._offsets:
+                self._assign()
+                self._refreshed = now
+            records = self._consumer.consume(_AT_ONCE, _WAIT)
+            bridge.take([m for m in map(self._message, records) if m is not None])
+            self._producer.poll(0)
+            if now >= self._committed + _COMMIT_SECONDS:
+                self._commit(asynchronous=True)
+                self._committed = now
+
+    def _assign(self) -> None:
+        """Read the partitions that match, from where the last bridge has committed."""
+        try:
+            topics = self._consumer.list_topics(timeout=_TIMEOUT).topics
+        except KafkaException as error:
+            self._on_error(error.args[0])
+            return
+        names = [n for n in topics if any(p.match(n) is not None for p in self._patterns)]
+        found = [(name, n) for name in names for n in topics[name].partitions]
+        new = [TopicPartition(*place) for place in found if place not in self._offsets]
+        if not new:
+            if not found:
+                self._say(f"waiting for a topic that matches {', '.join(self._settings.topics)}")
+            return
+        try:
+            committed = self._consumer.committed(new, timeout=_TIMEOUT)
+        except KafkaException as error:
+            self._on_error(error.args[0])
+            return
+        fresh = OFFSET_BEGINNING if self._settings.start == "earliest" else OFFSET_END
+        for each in committed:
+            each.offset = fresh if each.offset == OFFSET_INVALID else each.offset
+            self._check_made_anew(each)
+            self._offsets[each.topic, each.partition] = Offsets()
+        self._consumer.incremental_assign(committed)
+
+    def _check_made_anew(self, place: TopicPartition) -> None:
+        """Refuse a committed offset behind the end: the topic is not the one that was read."""
+        _, end = self._consumer.get_watermark_offsets(place, timeout=_TIMEOUT)
+        if place.offset > end:
+            raise _made_anew(place.topic, place.partition, place.offset, end)
+
+    def _message(self, record: Any) -> Message | None:
+        error = record.error()
+        if error is not None:
+            if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+                raise StreamLSTMError(
+                    f"kafka: {record.topic()} [{record.partition()}]: {error.str()}. What was "
+                    "committed last is not there any more: the topic was made anew, or has "
+                    "deleted what was not read yet. Start with another --name and, if it was made "
+                    "anew, with a --generation above the last one"
+                )
+            self._on_error(error)
+            return None
+        place, offset = (record.topic(), record.partition()), record.offset()
+        self._offsets[place].take(offset)
+        kind, stamp = record.timestamp()
+        return Message(
+            topic=place[0],
+            payload=record.value() or b"",
+            origin=(place, offset),
+            number=offset + 1,
+            time=None if kind == TIMESTAMP_NOT_AVAILABLE else stamp / 1000,
+            key=(record.key() or b"").decode(errors="replace"),
+            names={"partition": str(place[1])},
+            properties=_texts(record.headers()),
+        )
+
+    def acknowledge(self, origins: Sequence[_Origin]) -> None:
+        """Note what is done with, for the next commit."""
+        for place, offset in origins:
+            self._offsets[place].done(offset)
+
+    def publish(self, outputs: Sequence[Output]) -> None:
+        """Produce outputs, keyed by their stream: those of a stream keep their order."""
+        for output in outputs:
+            settle = output.settle
+            while True:
+                try:
+                    self._producer.produce(
+                        output.topic,
+                        output.payload,
+                        key=output.stream,
+                        headers=[("seq", output.number.encode())],
+                        on_delivery=None if settle is None else _settling(settle, self._on_error),
+                    )
+                    break
+                except BufferError:
+                    self._producer.poll(0.1)
+        self._producer.poll(0)
+
+    def _commit(self, asynchronous: bool) -> None:
+        places = [
+            TopicPartition(topic, partition, offset)
+            for (topic, partition), offsets in self._offsets.items()
+            if (offset := offsets.commit()) is not None
+        ]
+        if places:
+            self._consumer.commit(offsets=places, asynchronous=asynchronous)
+
+    def finish(self, seconds: float) -> None:
+        """Wait until what was published has arrived, and commit."""
+        self._producer.flush(seconds)
+        try:
+            self._commit(asynchronous=False)
+        except KafkaException as error:
+            self._say(f"kafka: the last offsets were not committed ({error}); they come again")
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._producer.flush(1)
+        self._consumer.close()
+
+    def _on_error(self, error: Any) -> None:
+        text = str(error.str() if hasattr(error, "str") else error)
+        if text != self._last_error:
+            self._last_error = text
+            self._say(f"kafka: {text}")
+
+
+def _settling(
+    settle: Callable[[], object], on_error: Callable[[Any], object]
+) -> Callable[[Any, Any], None]:
+    def delivered(error: Any, _record: Any) -> None:
+        if error is None:
+            settle()
+        else:  # its message is not committed, and comes again to the next bridge
+            on_error(error)
+
+    return delivered
+
+
+def _texts(headers: Any) -> dict[str, str]:
+    return {name: (value or b"").decode(errors="replace") for name, value in headers or ()}
+
+
+def _made_anew(topic: str, partition: int, committed: int, end: int) -> StreamLSTMError:
+    return StreamLSTMError(
+        f"kafka: {topic} [{partition}]: {committed} messages were read before, and it has {end}: "
+        "expected the same topic, this one was made anew. Start with another --name, and with a "
+        "--generation above the last one, so that its numbers are above those of the old one"
+    )

@@ -1,0 +1,102 @@
+"""What passes through a bridge: messages of a broker, observations, and what is published."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+
+class Message(NamedTuple):
+    """A message of a broker.
+
+    Attributes
+    ----------
+    topic : str
+    payload : bytes
+    origin : object
+        By which the broker's client acknowledges it.
+    number : int
+        Its place in the broker's log, as a sparse sequence number; 0 where there is no log.
+    time : float or None
+        When the broker or its publisher wrote it, in seconds since 1970.
+    key : str
+        The key of its record, if it has one.
+    names : dict
+        What else a pattern of stream ids may name, such as ``partition``.
+    properties : dict
+        Texts that came with it: user properties of MQTT, headers of Kafka and NATS.
+    """
+
+    topic: str
+    payload: bytes
+    origin: Any
+    number: int = 0
+    time: float | None = None
+    key: str = ""
+    names: dict[str, str] = {}  # noqa: RUF012  (of a NamedTuple: shared, never changed)
+    properties: dict[str, str] = {}  # noqa: RUF012
+
+
+class Output(NamedTuple):
+    """Something to publish.
+
+    Attributes
+    ----------
+    topic : str
+    payload : bytes
+    stream, number : str
+        Of its observation; a consumer that leaves out numbers that it has had of the stream gets
+        each prediction once. The number is empty if there is none.
+    is_retained : bool
+        Whether the broker keeps it for those who subscribe later (MQTT).
+    settle : callable or None
+        Called when the broker has it.
+    """
+
+    topic: str
+    payload: bytes
+    stream: str
+    number: str
+    is_retained: bool
+    settle: Callable[[], object] | None
+
+
+class Receipt:
+    """Acknowledges the messages of an observation when everything that follows from it is done.
+
+    That is: the worker has committed it, and the broker has what was published for it.
+
+    Parameters
+    ----------
+    origins : sequence
+        Of its messages.
+    acknowledge : callable
+        Gets them.
+    """
+
+    __slots__ = ("_acknowledge", "_left", "origins", "time")
+
+    _lock = threading.Lock()
+
+    def __init__(
+        self,
+        origins: Sequence[Any],
+        acknowledge: Callable[[Sequence[Any]], object],
+        time: float | None,
+    ) -> None:
+        self.origins, self.time = origins, time
+        self._acknowledge, self._left = acknowledge, 1
+
+    def expect(self, count: int) -> None:
+        """Wait for so many things more."""
+        with self._lock:
+            self._left += count
+
+    def settle(self) -> None:
+        """Note that one of them is done."""
+        with self._lock:
+            self._left -= 1
+            done = self._left == 0
+        if done:
+            self._acknowledge(self.origins)

@@ -1,0 +1,96 @@
+"""Predictions as a broker's messages."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .. import wire
+from ..client.replay.feed import Told
+from ..engine.numbers import split_seq
+from .messages import Output, Receipt
+from .settings import Settings
+from .topics import check_template, fill
+
+
+class Publications:
+    """Says what is published of a prediction.
+
+    Parameters
+    ----------
+    settings : Settings
+    outputs : sequence of str
+        Names of the model's outputs.
+    """
+
+    def __init__(self, settings: Settings, outputs: Sequence[str]) -> None:
+        self._outputs = list(outputs)
+        self._out = check_template("out", settings.out, ["stream"])
+        self._alarms = check_template("alarms", settings.alarms, ["stream"])
+        self._encode: Callable[[Any], bytes] = _json if settings.out_format == "json" else wire.pack
+        self._retain = settings.retain
+
+    def of(self, told: Told) -> list[Output]:
+        """Return what to publish; each settles the receipt of the observation."""
+        prediction, entry = told.prediction, told.entry
+        receipt = entry.source
+        assert isinstance(receipt, Receipt)
+        is_alarm = bool(self._alarms) and prediction.has_stage and bool(prediction.alarm)
+        if not self._out and not is_alarm:
+            return []
+        stream, number = str(entry.stream), number_text(entry.seq)
+        payload = self._encode(self._content(told, receipt.time))
+        topics = [(self._out, self._retain)] if self._out else []
+        topics += [(self._alarms, False)] if is_alarm else []
+        found = [
+            Output(fill(topic, {"stream": stream}), payload, stream, number, keep, receipt.settle)
+            for topic, keep in topics
+        ]
+        receipt.expect(len(found))
+        return found
+
+    def _content(self, told: Told, time: float | None) -> dict[str, Any]:
+        entry, prediction = told
+        content: dict[str, Any] = {"stream": entry.stream}
+        if (sparse := split_seq(entry.seq)) is None:
+            content["seq"] = entry.seq
+        else:
+            content["seq"] = sparse.number
+            if sparse.generation:
+                content["generation"] = sparse.generation
+        content["time"] = time
+        content["prediction"] = self._named(prediction.y)
+        if prediction.has_stage:
+            if prediction.levels:
+                low, high = self._named(prediction.low), self._named(prediction.high)
+                content["level"] = prediction.levels[-1]
+                content["low"], content["high"] = low, high
+            content["score"], content["p"] = _known(prediction.score), _known(prediction.p_value)
+            content["alarm"], content["kind"] = bool(prediction.alarm), prediction.kind
+        return content
+
+    def _named(self, values: Any) -> dict[str, float | None]:
+        return dict(zip(self._outputs, map(_known, values.tolist()), strict=True))
+
+
+def _known(value: float) -> float | None:
+    """Return a number as JSON can have it; None for NaN and infinity."""
+    value = float(value)
+    return round(value, 9) if math.isfinite(value) else None
+
+
+def _json(content: Any) -> bytes:
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def number_text(seq: int) -> str:
+    """Return a sequence number as a text that sorts by its generation first."""
+    sparse = split_seq(seq)
+    return str(seq) if sparse is None else f"{sparse.generation}-{sparse.number}"
+
+
+def dead_letter(topic: str, payload: bytes, source: str, reason: str, settle: Any) -> Output:
+    """Return what is published of a message that could not be understood, as it came."""
+    return Output(topic, payload, source, reason, False, settle)

@@ -1,0 +1,82 @@
+"""Starts a bridge and runs it to its end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from ..client.client import Client
+from ..errors import WorkerTimeoutError
+from .bridge import Bridge
+from .brokers import load
+from .mapping import Mapping
+from .predictions import Publications
+from .settings import Settings
+
+FINISH = 10.0  # seconds in which a bridge finishes what it has
+
+
+class Waiting:
+    """Stands for a bridge that waits for its worker."""
+
+    def __init__(self) -> None:
+        self.stopping = threading.Event()
+
+
+def start(
+    settings: Settings,
+    worker: dict[str, Any],
+    made: list[Any],
+    say: Callable[[str], object],
+) -> None:
+    """Run a bridge until ``stopping`` of what is in ``made`` is set.
+
+    Raises
+    ------
+    StreamLSTMError
+        If it cannot begin, or cannot go on.
+    """
+    module, make = load(settings.broker)
+    waiting = Waiting()
+    made.append(waiting)
+    model = _model(worker, waiting, say)
+    if model is None:
+        return
+    mapping = Mapping(settings, model["inputs"], module.SEPARATOR, module.NAMES)
+    publications = Publications(settings, model["outputs"])
+    broker = make(settings, mapping.patterns, say)
+    bridge = None
+    try:
+        feed = {"barrier_seconds": module.BARRIER_SECONDS, **worker}
+        bridge = Bridge(settings, mapping, publications, broker, say, feed)
+        made.append(bridge)
+        if waiting.stopping.is_set():
+            bridge.stopping.set()
+        say(f"ready: {settings.broker} to {bridge.endpoint}; Ctrl-C stops")
+        broker.run(bridge)
+        bridge.finish(FINISH)
+        broker.finish(FINISH)
+    finally:
+        if bridge is not None:
+            bridge.close()
+        broker.close()
+    counts = ", ".join(f"{count:,} {name}" for name, count in bridge.counts.items() if count)
+    say(f"stopped: {counts or 'nothing came'}")
+
+
+def _model(
+    worker: dict[str, Any], waiting: Waiting, say: Callable[[str], object]
+) -> dict[str, Any] | None:
+    """Ask the worker what its model is; wait for it if it is not there."""
+    said = False
+    while not waiting.stopping.is_set():
+        try:
+            with Client(**worker, timeout=2.0) as client:
+                model: dict[str, Any] = client.info()["model"]
+                return model
+        except WorkerTimeoutError as error:
+            if not said:
+                say(f"waiting for the worker: {error}")
+            said = True
+    return None

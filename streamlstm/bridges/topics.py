@@ -1,0 +1,107 @@
+"""Patterns of topics: which are subscribed to, and which stream a topic is of."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Mapping, Sequence
+
+from ..errors import BadValueError, shown
+
+_NAME = re.compile(r"\{(\w*)\}")
+MULTI = {"/": "#", ".": ">"}  # wildcards that stand for the rest, by the separator of levels
+SINGLE = {"/": "+", ".": "*"}
+
+
+class TopicPattern:
+    """A pattern such as ``plant/{machine}/temperature``: a name stands for a level, or part of it.
+
+    Parameters
+    ----------
+    pattern : str
+        Wildcards of the broker may stand in it too.
+    separator : str
+        Between levels: ``/`` of MQTT, ``.`` of NATS; Kafka has none, a name stands for anything.
+
+    Attributes
+    ----------
+    names : tuple of str
+    filter : str
+        What to subscribe to: each level with a name is a wildcard.
+    """
+
+    def __init__(self, pattern: str, separator: str) -> None:
+        self.names = tuple(_NAME.findall(pattern))
+        if not pattern or not all(self.names) or len(set(self.names)) < len(self.names):
+            raise BadValueError(
+                f"in: expected a topic whose names are written {{name}}, each once, got "
+                f"{shown(pattern)}"
+            )
+        self._text = pattern
+        self.filter = self._filter(separator)
+        single, multi = SINGLE.get(separator), MULTI.get(separator)
+        level = f"[^{re.escape(separator)}]+" if separator else ".+"
+        parts = re.split(r"(\{\w+\})", pattern)
+        expression = ""
+        for part in parts:
+            if name := _NAME.fullmatch(part):
+                expression += f"(?P<{name[1]}>{level})"
+            else:
+                escaped = re.escape(part)
+                if single and multi:
+                    escaped = escaped.replace(re.escape(single), level)
+                    escaped = escaped.replace(re.escape(multi), ".*")
+                expression += escaped
+        self._expression = re.compile(expression)
+
+    def _filter(self, separator: str) -> str:
+        if not separator:
+            return self._text
+        levels = self._text.split(separator)
+        return separator.join(SINGLE[separator] if _NAME.search(n) else n for n in levels)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is one topic."""
+        return self._text == self.filter and not set(self._text) & set("+#*>{}")
+
+    @property
+    def expression(self) -> str:
+        """The regular expression of its topics."""
+        return self._expression.pattern
+
+    def match(self, topic: str) -> dict[str, str] | None:
+        """Return what the names stand for in a topic; None if it is none of these."""
+        found = self._expression.fullmatch(topic)
+        return None if found is None else found.groupdict()
+
+
+def default_stream(pattern: TopicPattern) -> str:
+    """Return how streams are named if nobody says so: by all names of the topic, or the topic."""
+    names = [name for name in pattern.names if name != "input"]
+    return "/".join(f"{{{name}}}" for name in names) or "{topic}"
+
+
+def check_template(option: str, template: str, known: Sequence[str]) -> str:
+    """Return a text with ``{name}`` in it, whose names are all known.
+
+    Raises
+    ------
+    BadValueError
+    """
+    try:
+        names = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+    except ValueError as error:
+        raise BadValueError(f"{option}: {error}, in {shown(template)}") from None
+    for name in names:
+        if name not in known:
+            raise BadValueError(
+                f"{option}: expected names out of {', '.join(known)}, got {{{name}}} in "
+                f"{shown(template)}"
+            )
+    return template
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """Put values into a checked template."""
+    return template.format_map(values)

@@ -1,0 +1,3 @@
+"""``streamlstm bridge``: between a broker and workers."""
+
+from .command import bridge as bridge
