@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time as clock
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -94,12 +95,13 @@ class Bridge:
         generation = int(settings.generation) if settings.generation.isdigit() else 0
         self._join = Join(settings.join, generation) if settings.join else None
         self.stopping = threading.Event()
-        self._dead: list[Output] = []
+        self._is_ready = False
         self._messages = self._observations = self._predictions = 0
         self._feed = Feed(
             on_predictions=self._on_predictions,
             on_confirmed=self._on_confirmed,
             on_refused=self._on_refused,
+            holds=settings.lossless,
             **feed,
         )
 
@@ -115,14 +117,15 @@ class Bridge:
         }
 
     @property
-    def endpoint(self) -> str:
-        """Of the worker."""
-        return self._feed.endpoint
-
-    @property
     def unconfirmed(self) -> int:
         """Observations that the worker has not confirmed."""
         return self._feed.unconfirmed
+
+    def ready(self) -> None:
+        """Say, once, that what is published now will be read."""
+        if not self._is_ready:
+            self._is_ready = True
+            self._say(f"ready: {self._settings.broker} to {self._feed.endpoint}; Ctrl-C stops")
 
     # --- from the broker ---
 
@@ -184,6 +187,7 @@ class Bridge:
         self._broker.publish([letter])
 
     def _send(self, entries: list[Entry]) -> None:
+        self._feed.check()
         for n in range(0, len(entries), _AT_ONCE):
             while not self.stopping.is_set():
                 try:
@@ -199,9 +203,20 @@ class Bridge:
         self._predictions += len(told)
         outputs: list[Output] = []
         for each in told:
-            outputs += self._publications.of(each)
+            found = self._publications.of(each)
+            outputs += found
+            if self._settings.lossless:
+                self._hold(each.entry, bool(found))
         if outputs:
             self._broker.publish(outputs)
+
+    def _hold(self, entry: Entry, has_outputs: bool) -> None:
+        """Let a stream go on when the broker has the prediction: a kill then loses none."""
+        if has_outputs:
+            assert isinstance(entry.source, Receipt)
+            entry.source.on_told = partial(self._feed.release, entry)
+        else:
+            self._feed.release(entry)
 
     def _on_confirmed(self, entries: list[Entry]) -> None:
         for entry in entries:

@@ -84,6 +84,8 @@ class Kafka:
             if now >= self._refreshed + _REFRESH_SECONDS or not self._offsets:
                 self._assign()
                 self._refreshed = now
+                if self._offsets:
+                    bridge.ready()
             records = self._consumer.consume(_AT_ONCE, _WAIT)
             bridge.take([m for m in map(self._message, records) if m is not None])
             self._producer.poll(0)
@@ -163,8 +165,8 @@ class Kafka:
                     self._producer.produce(
                         output.topic,
                         output.payload,
-                        key=output.stream,
-                        headers=[("seq", output.number.encode())],
+                        key=output.key,
+                        headers=[(name, text.encode()) for name, text in output.headers.items()],
                         on_delivery=None if settle is None else _settling(settle, self._on_error),
                     )
                     break

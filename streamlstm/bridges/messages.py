@@ -45,9 +45,11 @@ class Output(NamedTuple):
     ----------
     topic : str
     payload : bytes
-    stream, number : str
-        Of its observation; a consumer that leaves out numbers that it has had of the stream gets
-        each prediction once. The number is empty if there is none.
+    key : str
+        Kafka's: outputs of a key keep their order.
+    headers : dict
+        Texts beside the payload: with ``stream`` and ``seq`` a consumer that leaves out numbers
+        that it has had of a stream gets each prediction once.
     is_retained : bool
         Whether the broker keeps it for those who subscribe later (MQTT).
     settle : callable or None
@@ -56,10 +58,10 @@ class Output(NamedTuple):
 
     topic: str
     payload: bytes
-    stream: str
-    number: str
-    is_retained: bool
-    settle: Callable[[], object] | None
+    key: str
+    headers: dict[str, str]
+    is_retained: bool = False
+    settle: Callable[[], object] | None = None
 
 
 class Receipt:
@@ -73,9 +75,16 @@ class Receipt:
         Of its messages.
     acknowledge : callable
         Gets them.
+    time : float or None
+        When the observation was made.
+
+    Attributes
+    ----------
+    on_told : callable or None
+        Called when everything is done but that the worker commits.
     """
 
-    __slots__ = ("_acknowledge", "_left", "origins", "time")
+    __slots__ = ("_acknowledge", "_left", "on_told", "origins", "time")
 
     _lock = threading.Lock()
 
@@ -87,6 +96,7 @@ class Receipt:
     ) -> None:
         self.origins, self.time = origins, time
         self._acknowledge, self._left = acknowledge, 1
+        self.on_told: Callable[[], object] | None = None
 
     def expect(self, count: int) -> None:
         """Wait for so many things more."""
@@ -97,6 +107,8 @@ class Receipt:
         """Note that one of them is done."""
         with self._lock:
             self._left -= 1
-            done = self._left == 0
-        if done:
+            left, on_told = self._left, self.on_told
+        if left == 0:
             self._acknowledge(self.origins)
+        elif left == 1 and on_told is not None:
+            on_told()

@@ -40,9 +40,11 @@ class Mqtt:
     ) -> None:
         self._settings, self._patterns, self._say = settings, patterns, say
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self._connection, self._settling = 0, dict[int, Callable[[], object]]()
+        self._connection, self._settling = 0, dict[int, Callable[[], object] | None]()
+        self._arrived: set[int] = set()  # what is published, before `publish` has noted it
         self._lock = threading.Lock()
         self._failed: str | None = None
+        self._subscribed = threading.Event()
         url = urlsplit(settings.url if "//" in settings.url else f"mqtt://{settings.url}")
         options = dict(settings.client)
         self._client = paho.Client(
@@ -69,6 +71,7 @@ class Mqtt:
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
         self._client.on_publish = self._on_publish
+        self._client.on_subscribe = self._on_subscribe
         properties = Properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = _SESSION_SECONDS
         properties.ReceiveMaximum = _RECEIVE_MAXIMUM
@@ -87,6 +90,8 @@ class Mqtt:
         while not bridge.stopping.is_set():
             if self._failed is not None:
                 raise StreamLSTMError(self._failed)
+            if self._subscribed.is_set():
+                bridge.ready()
             bridge.take(self._received())
 
     def _received(self) -> list[Message]:
@@ -113,17 +118,22 @@ class Mqtt:
         )
         options = SubscribeOptions(qos=1, retainHandling=1)
         client.subscribe([(pattern.filter, options) for pattern in self._patterns])
-        if self._settings.home_assistant:
-            self._on_ready()
-
-    def _on_ready(self) -> None:
-        """Do what is to be done after each connection."""
 
     def _on_disconnect(
         self, _client: Any, _data: Any, _flags: Any, reason: Any, _props: Any
     ) -> None:
         if reason.is_failure:
             self._say(f"mqtt: {self._where}: the connection ended ({reason}); connecting again")
+
+    def _on_subscribe(
+        self, _client: Any, _data: Any, _mid: int, reasons: Sequence[Any], _props: Any
+    ) -> None:
+        for reason, pattern in zip(reasons, self._patterns, strict=False):
+            if reason.is_failure:
+                self._failed = (
+                    f"mqtt: {self._where} refuses to subscribe to {pattern.filter}: {reason}"
+                )
+        self._subscribed.set()
 
     def _on_message(self, _client: Any, _data: Any, message: Any) -> None:
         properties = getattr(message.properties, "UserProperty", None) or ()
@@ -138,6 +148,8 @@ class Mqtt:
 
     def _on_publish(self, _client: Any, _data: Any, mid: int, reason: Any, _props: Any) -> None:
         with self._lock:
+            if mid not in self._settling:
+                self._arrived.add(mid)
             settle = self._settling.pop(mid, None)
         if reason.is_failure and reason.getName() != "No matching subscribers":
             self._failed = (
@@ -159,13 +171,18 @@ class Mqtt:
         """Publish with QoS 1; the client keeps them while there is no connection."""
         for output in outputs:
             properties = Properties(PacketTypes.PUBLISH)
-            properties.UserProperty = [("stream", output.stream), ("seq", output.number)]
-            with self._lock:  # on_publish of it waits for what it finds
-                sent = self._client.publish(
-                    output.topic, output.payload, 1, output.is_retained, properties
-                )
-                if output.settle is not None:
+            properties.UserProperty = list(output.headers.items())
+            # Not under the lock: the client calls `_on_publish` under a lock of its own.
+            sent = self._client.publish(
+                output.topic, output.payload, 1, output.is_retained, properties
+            )
+            with self._lock:
+                has_arrived = sent.mid in self._arrived
+                self._arrived.discard(sent.mid)
+                if not has_arrived:
                     self._settling[sent.mid] = output.settle
+            if has_arrived and output.settle is not None:
+                output.settle()
 
     def finish(self, seconds: float) -> None:
         """Wait until the broker has what was published."""

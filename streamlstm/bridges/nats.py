@@ -52,6 +52,7 @@ class Nats:
             return
         stream = self._client.jetstream()
         subscriptions = [await self._subscribe(stream, n) for n in range(len(self._patterns))]
+        bridge.ready()
         sending = asyncio.create_task(self._send())
         takers = [asyncio.create_task(self._take(bridge, each)) for each in subscriptions]
         try:
@@ -151,8 +152,9 @@ class Nats:
             outputs, self._outbox = self._outbox, []
             acks, self._acks = self._acks, []
         for output in outputs:
-            number = f"{output.stream}:{output.number}" if output.number else ""
-            headers = {"Nats-Msg-Id": number, "seq": output.number} if number else None
+            headers = dict(output.headers)
+            if "seq" in headers:
+                headers["Nats-Msg-Id"] = f"{output.topic}:{headers['seq']}"
             await self._client.publish(output.topic, output.payload, headers=headers)
         for each in acks:
             await each.ack()
@@ -168,8 +170,6 @@ class Nats:
             except (TimeoutError, NatsError) as error:
                 self._say(f"nats: {error or type(error).__name__}; sending again")
                 await asyncio.sleep(0.2)
-                for output in outputs:
-                    await self._client.publish(output.topic, output.payload)
         for output in outputs:
             if output.settle is not None:
                 output.settle()

@@ -10,6 +10,7 @@ from typing import Any
 from .. import wire
 from ..client.replay.feed import Told
 from ..engine.numbers import split_seq
+from .home_assistant import announcements
 from .messages import Output, Receipt
 from .settings import Settings
 from .topics import check_template, fill
@@ -30,7 +31,8 @@ class Publications:
         self._out = check_template("out", settings.out, ["stream"])
         self._alarms = check_template("alarms", settings.alarms, ["stream"])
         self._encode: Callable[[Any], bytes] = _json if settings.out_format == "json" else wire.pack
-        self._retain = settings.retain
+        self._retain, self._home_assistant = settings.retain, settings.home_assistant
+        self._known: set[str] = set()
 
     def of(self, told: Told) -> list[Output]:
         """Return what to publish; each settles the receipt of the observation."""
@@ -40,16 +42,26 @@ class Publications:
         is_alarm = bool(self._alarms) and prediction.has_stage and bool(prediction.alarm)
         if not self._out and not is_alarm:
             return []
-        stream, number = str(entry.stream), number_text(entry.seq)
+        stream = str(entry.stream)
         payload = self._encode(self._content(told, receipt.time))
         topics = [(self._out, self._retain)] if self._out else []
         topics += [(self._alarms, False)] if is_alarm else []
+        headers = {"stream": stream, "seq": number_text(entry.seq)}
         found = [
-            Output(fill(topic, {"stream": stream}), payload, stream, number, keep, receipt.settle)
+            Output(fill(topic, {"stream": stream}), payload, stream, headers, keep, receipt.settle)
             for topic, keep in topics
         ]
         receipt.expect(len(found))
-        return found
+        return [*self._announced(stream, prediction.has_stage), *found]
+
+    def _announced(self, stream: str, has_stage: bool) -> list[Output]:
+        """Return what tells Home Assistant of a stream that is new."""
+        prefix = self._home_assistant
+        if not prefix or stream in self._known:
+            return []
+        self._known.add(stream)
+        topic = fill(self._out, {"stream": stream})
+        return announcements(prefix, stream, topic, self._outputs, has_stage)
 
     def _content(self, told: Told, time: float | None) -> dict[str, Any]:
         entry, prediction = told
@@ -93,4 +105,4 @@ def number_text(seq: int) -> str:
 
 def dead_letter(topic: str, payload: bytes, source: str, reason: str, settle: Any) -> Output:
     """Return what is published of a message that could not be understood, as it came."""
-    return Output(topic, payload, source, reason, False, settle)
+    return Output(topic, payload, source, {"topic": source, "reason": reason}, settle=settle)

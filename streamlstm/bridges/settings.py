@@ -47,6 +47,7 @@ class Settings:
     home_assistant: str = ""
     name: str = "streamlstm"
     start: str = "earliest"
+    lossless: bool = True
     client: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -99,8 +100,11 @@ def from_table(broker: str, table: dict[str, Any], where: str) -> dict[str, Any]
             value = (value,) if isinstance(value, str) else tuple(value)
         elif name == "generation":
             value = str(value)
+        elif name == "join":
+            value = duration("join", str(value))
         kind: type = {
-            "topics": tuple, "features": tuple, "retain": bool, "client": dict
+            "topics": tuple, "features": tuple, "retain": bool, "lossless": bool,
+            "client": dict, "join": float,
         }.get(name, str)  # fmt: skip
         if not isinstance(value, kind):
             raise BadValueError(f"{where}: {key}: expected a {kind.__name__}, got {shown(value)}")

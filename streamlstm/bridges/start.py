@@ -53,7 +53,6 @@ def start(
         made.append(bridge)
         if waiting.stopping.is_set():
             bridge.stopping.set()
-        say(f"ready: {settings.broker} to {bridge.endpoint}; Ctrl-C stops")
         broker.run(bridge)
         bridge.finish(FINISH)
         broker.finish(FINISH)

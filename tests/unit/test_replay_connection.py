@@ -12,7 +12,7 @@ from streamlstm import wire
 from streamlstm.client.replay.claims import Claims
 from streamlstm.client.replay.connection import ConnectionBrokenError, ReplayConnection
 from streamlstm.client.replay.outbox import Entry, Outbox
-from streamlstm.client.replay.protocol import ReplayProtocol, Request
+from streamlstm.client.replay.protocol import Callbacks, ReplayProtocol, Request
 
 OWN = 1
 
@@ -29,7 +29,7 @@ class Play:
         for seq in (6, 7, 8):
             self.outbox.add(Entry(wire.Step("s", seq, bytes(8)), 1))
         self.protocol = ReplayProtocol(
-            self.outbox, claims, None, threading.Condition(), None, 2**20, True
+            self.outbox, claims, None, threading.Condition(), Callbacks(), 2**20, True
         )
         self.connection = ReplayConnection[Request](context, self.endpoint, 10.0, None, OWN)
         self.protocol.begin(self.connection)

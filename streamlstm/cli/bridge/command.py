@@ -122,6 +122,14 @@ def bridge(
         str | None,
         Option(help="Where a new name begins in a log: earliest or latest."),
     ] = None,
+    lossless: Annotated[
+        bool | None,
+        Option(
+            "--lossless/--fast",
+            help="Whether the next observation of a stream waits until the broker has the "
+            "prediction before it: then none is missing although the bridge is killed.",
+        ),
+    ] = None,
     config: Annotated[
         Path | None, Option(metavar="FILE", help="All of these from a TOML file; options win.")
     ] = None,
@@ -151,6 +159,7 @@ def bridge(
         "generation": generation, "join": join, "dead_letter": dead_letter, "out": out,
         "out_format": out_format, "alarms": alarms, "retain": retain,
         "home_assistant": home_assistant, "name": name, "start": start,
+        "lossless": lossless,
     }  # fmt: skip
     table, where = _read(config)
     for place in ("router", "endpoints", "key", "server"):

@@ -114,6 +114,10 @@ class Lanes:
         """Add an observation that has the next number of its stream."""
         self._of[self._partition(entry.stream)].outbox.add(entry)
 
+    def release(self, entry: Entry) -> None:
+        """Record that one is applied whose prediction was held."""
+        self._of[self._partition(entry.stream)].outbox.release(entry)
+
     def want(self, streams: Iterable[wire.StreamId]) -> None:
         """Claim new streams as well, for calls that wait for them."""
         for stream in streams:

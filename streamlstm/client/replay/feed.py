@@ -41,14 +41,16 @@ class Feed(ReplayingPublisher):
     Parameters
     ----------
     on_predictions : callable
-        Gets a list of :class:`Told`, each prediction once; again, with the same bits, only after
-        another feed was killed before its observation was confirmed.
+        Gets a list of :class:`Told`; a prediction again, with the same bits, only if its
+        observation came again and is the last of its stream.
     on_confirmed : callable
         Gets entries that the worker has applied and, if it has a store, committed.
     on_refused : callable
         Gets an entry that the worker will never apply, and the error that says why.
     barrier_seconds : float
         Least time between two barriers.
+    holds : bool
+        Whether a stream waits after each of its predictions until :meth:`release`.
     options
         As for :class:`streamlstm.ReplayingPublisher`.
     """
@@ -59,10 +61,11 @@ class Feed(ReplayingPublisher):
         on_confirmed: OnConfirmed,
         on_refused: OnRefused,
         barrier_seconds: float,
+        holds: bool,
         **options: Any,
     ) -> None:
         self._calls = (on_predictions, on_confirmed, on_refused)
-        self._barrier_seconds = barrier_seconds
+        self._barrier_seconds, self._holds = barrier_seconds, holds
         super().__init__(**options)
 
     def feed(self, entries: Sequence[Entry], timeout: float) -> None:
@@ -74,6 +77,11 @@ class Feed(ReplayingPublisher):
             As :meth:`ReplayingPublisher.send`; after a timeout the same may be fed again.
         """
         self._wait(lambda: self._try_feed(entries), timeout, "feed")
+
+    def check(self) -> None:
+        """Raise the error that has stopped the feed, if one has."""
+        with self._changed:
+            self._sender.check()
 
     def _try_feed(self, entries: Sequence[Entry]) -> WouldBlock | None:
         if not self._accepting:
@@ -93,6 +101,14 @@ class Feed(ReplayingPublisher):
         self._sender.wake()
         return None
 
+    def release(self, entry: Entry) -> None:
+        """Say that the prediction of an observation is where it belongs: its stream goes on."""
+        with self._changed:
+            if not self._closed:
+                entry.delivered = True
+                self._outbox.release(entry)
+                self._sender.wake()
+
     def end(self) -> None:
         """Close at once: what is not confirmed is forgotten here, and comes again elsewhere."""
         with self._changed:
@@ -102,7 +118,7 @@ class Feed(ReplayingPublisher):
 
     def _callbacks(self) -> Callbacks:
         _, confirmed, refused = self._calls
-        return Callbacks(self._tell, confirmed, refused, self._barrier_seconds)
+        return Callbacks(self._tell, confirmed, refused, self._barrier_seconds, self._holds)
 
     def _tell(self, entries: list[Entry], Y: Any, extra: dict[str, Any] | None) -> None:
         results, layout = results_of(Y, extra)

@@ -152,7 +152,7 @@ class Outbox:
             if queue.held:
                 self.wanted[entry.stream] = None
         if came_again:
-            entry.applied = entry.seq < last or bool(queue.entries)
+            entry.applied = entry.seq < last or any(each.seq == last for each in queue.entries)
             entry.single, entry.message = not entry.applied, self._claimed_at
             if entry.applied:
                 self._confirmable.add(entry.stream)
@@ -167,10 +167,11 @@ class Outbox:
 
     def _schedule(self, queue: _StreamQueue) -> None:
         """Append a stream to those that have something to send, if it may send."""
-        while queue.next < len(queue.entries) and queue.entries[queue.next].applied:
+        entries = queue.entries
+        before = queue.next == 0 or entries[queue.next - 1].applied
+        while before and queue.next < len(entries) and entries[queue.next].applied:
             queue.next += 1  # it came again
-        before = queue.next == 0 or queue.entries[queue.next - 1].applied
-        is_idle = queue.next >= len(queue.entries) or (self._one_in_flight and not before)
+        is_idle = queue.next >= len(entries) or (self._one_in_flight and not before)
         if queue.scheduled or queue.held or is_idle:
             return
         queue.scheduled = True
@@ -204,6 +205,12 @@ class Outbox:
                 self.applied += 1
                 self._confirmable.add(entry.stream)
             self._schedule(self._queues[entry.stream])
+
+    def release(self, entry: Entry) -> None:
+        """Record that one is applied whose prediction was held; it may be confirmed already."""
+        queue = self._queues.get(entry.stream)
+        if queue is not None and not queue.held and entry in queue.entries:
+            self.mark_applied([entry])
 
     def confirm(self, message: int) -> list[Entry]:
         """Remove what was applied and sent up to this message; return it, in order by stream."""

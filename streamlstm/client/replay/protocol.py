@@ -59,12 +59,16 @@ class Callbacks(NamedTuple):
         Gets an entry that the worker will never apply, and why; if None, the next call raises that.
     barrier_seconds : float
         Least time between two barriers.
+    holds : bool
+        Whether what was delivered counts as applied only when the publisher says so: until then
+        nothing more of its stream is sent.
     """
 
     deliver: Callable[[list[Entry], NDArray[Any], dict[str, Any] | None], None] | None = None
     confirmed: Callable[[list[Entry]], None] | None = None
     refused: Callable[[Entry, RemoteError], None] | None = None
     barrier_seconds: float = 0.05
+    holds: bool = False
 
 
 class _Barrier(NamedTuple):
@@ -290,6 +294,8 @@ class ReplayProtocol:
             self._batch, self._fitted = min(2 * self._batch, BATCH), 0
         if self._callbacks.deliver is not None:
             self._callbacks.deliver(entries, Y, extra)
+        if self._callbacks.holds:  # but for what was delivered before, and nobody will release
+            entries = [entry for entry in entries if entry.delivered]
         for entry in entries:
             entry.delivered = True
         with self._changed:

@@ -1,0 +1,227 @@
+"""Those at the other side of a broker: they send what a bridge reads, and read what it writes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol
+
+Came = dict[str, Any]
+"""What a bridge has published: a prediction, as JSON has it."""
+
+
+class Peer(Protocol):
+    """Speaks to one broker; ``options`` are those of a bridge beside it."""
+
+    options: ClassVar[list[str]]
+
+    def send(self, rows: Sequence[tuple[str, int, list[float]]]) -> None:
+        """Send observations: stream, number, values. Return when the broker has them."""
+
+    def predictions(self) -> list[Came]:
+        """Return all predictions that have come so far, with the time of arrival as ``at``."""
+
+    def close(self) -> None:
+        """Leave the broker."""
+
+
+class MqttPeer:
+    """MQTT: QoS 1 both ways, numbers in the payload."""
+
+    options = (
+        "--in",
+        "in/{machine}",
+        "--out",
+        "out/{stream}",
+        "--number",
+        "n",
+        "--features",
+        "x,y",
+    )
+
+    def __init__(self, url: str) -> None:
+        import paho.mqtt.client as paho
+        from paho.mqtt.packettypes import PacketTypes
+        from paho.mqtt.properties import Properties
+
+        self._came: list[Came] = []
+        self._ready = threading.Event()
+        self._client = paho.Client(
+            paho.CallbackAPIVersion.VERSION2,
+            client_id="peer",
+            protocol=paho.MQTTv5,
+        )
+        self._client.on_connect = lambda client, *_: client.subscribe("out/#", qos=1)
+        self._client.on_subscribe = lambda *_: self._ready.set()
+        self._client.on_message = self._note
+        self._client.max_inflight_messages_set(1000)
+        self._client.reconnect_delay_set(1, 1)
+        host, port = url.rsplit(":", 1)
+        kept = Properties(PacketTypes.CONNECT)
+        kept.SessionExpiryInterval = 3600  # what is published while it is away waits for it
+        self._client.connect(host, int(port), clean_start=False, properties=kept)
+        self._client.loop_start()
+        assert self._ready.wait(30)
+
+    def _note(self, _client: Any, _data: Any, message: Any) -> None:
+        self._came.append({**json.loads(message.payload), "at": time.time()})
+
+    def send(self, rows: Sequence[tuple[str, int, list[float]]]) -> None:
+        """Send observations."""
+        for stream, number, (x, y) in rows:
+            payload = json.dumps({"x": x, "y": y, "n": number, "t": time.time()})
+            self._last = self._client.publish(f"in/{stream}", payload, qos=1)
+
+    def predictions(self) -> list[Came]:
+        """Return all predictions that have come so far."""
+        return list(self._came)
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+class KafkaPeer:
+    """Kafka: streams are keys, numbers are offsets."""
+
+    options: ClassVar[list[str]] = [
+        "--in",
+        "in",
+        "--stream",
+        "{key}",
+        "--out",
+        "out",
+        "--features",
+        "x,y",
+    ]
+
+    def __init__(self, url: str) -> None:
+        from confluent_kafka import Consumer, Producer, TopicPartition
+
+        self._producer = Producer(
+            {"bootstrap.servers": url, "linger.ms": 1, "enable.idempotence": True, "log_level": 0}
+        )
+        self._make(url)
+        self._consumer = Consumer(
+            {"bootstrap.servers": url, "group.id": "peer", "fetch.wait.max.ms": 5, "log_level": 0}
+        )
+        topics = self._producer.list_topics(timeout=30).topics
+        self._consumer.assign(
+            [TopicPartition("out", n, 0) for n in range(len(topics["out"].partitions))]
+        )
+        self._came: list[Came] = []
+
+    def _make(self, url: str) -> None:
+        """Make the topics, where they are not made when they are asked for."""
+        from confluent_kafka.admin import AdminClient, NewTopic
+
+        admin = AdminClient({"bootstrap.servers": url, "log_level": 0})
+        wanted = [NewTopic("in", 4, 1), NewTopic("out", 2, 1)]
+        for name, made in admin.create_topics(wanted).items():
+            if made.exception(30) is not None:
+                self._producer.list_topics(name, timeout=30)
+
+    def send(self, rows: Sequence[tuple[str, int, list[float]]]) -> None:
+        """Send observations."""
+        for stream, _, (x, y) in rows:
+            payload = json.dumps({"x": x, "y": y, "t": time.time()})
+            self._producer.produce("in", payload, key=stream)
+            self._producer.poll(0)
+        assert self._producer.flush(30) == 0
+
+    def predictions(self) -> list[Came]:
+        """Return all predictions that have come so far."""
+        while records := self._consumer.consume(500, 0.05):
+            at = time.time()
+            self._came += [{**json.loads(r.value()), "at": at} for r in records if not r.error()]
+        return list(self._came)
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._consumer.close()
+
+
+class NatsPeer:
+    """NATS with JetStream: numbers are those of the stream ``IN``; ``OUT`` keeps predictions."""
+
+    options: ClassVar[list[str]] = [
+        "--in",
+        "in.{machine}",
+        "--out",
+        "out.{stream}",
+        "--features",
+        "x,y",
+    ]
+
+    def __init__(self, url: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._came: list[Came] = []
+        self._run(self._connect(url))
+
+    def _run(self, work: Any) -> Any:
+        return self._loop.run_until_complete(work)
+
+    async def _connect(self, url: str) -> None:
+        import nats
+
+        self._client = await nats.connect(
+            url, max_reconnect_attempts=-1, reconnect_time_wait=0.2, error_cb=_ignore
+        )
+        self._log = self._client.jetstream(timeout=30)
+        await self._log.add_stream(name="IN", subjects=["in.*"])
+        await self._log.add_stream(name="OUT", subjects=["out.*"])
+        self._out = await self._log.pull_subscribe("out.*", "peer")
+
+    def send(self, rows: Sequence[tuple[str, int, list[float]]]) -> None:
+        """Send observations."""
+        self._run(self._send(rows))
+
+    async def _send(self, rows: Sequence[tuple[str, int, list[float]]]) -> None:
+        waiting = []
+        for stream, number, (x, y) in rows:
+            payload = json.dumps({"x": x, "y": y, "t": time.time()}).encode()
+            waiting.append(self._publish(f"in.{stream}", payload, f"{stream}:{number}"))
+            if len(waiting) >= 200:
+                await asyncio.gather(*waiting)
+                waiting = []
+        await asyncio.gather(*waiting)
+
+    async def _publish(self, subject: str, payload: bytes, identity: str) -> None:
+        """Publish until the server has it, which leaves out what came before."""
+        while True:
+            try:
+                await self._log.publish(
+                    subject, payload, timeout=2, headers={"Nats-Msg-Id": identity}
+                )
+                return
+            except Exception:
+                await asyncio.sleep(0.1)
+
+    def predictions(self) -> list[Came]:
+        """Return all predictions that have come so far."""
+        self._run(self._fetch())
+        return list(self._came)
+
+    async def _fetch(self) -> None:
+        from nats.errors import TimeoutError as NoneCame
+
+        try:
+            while found := await self._out.fetch(500, timeout=0.2):
+                for each in found:
+                    self._came.append({**json.loads(each.data), "at": time.time()})
+                    await each.ack()
+        except (NoneCame, TimeoutError):
+            pass
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._run(self._client.close())
+        self._loop.close()
+
+
+async def _ignore(_error: Exception) -> None:
+    """Say nothing of a connection that ended."""

@@ -1,0 +1,306 @@
+"""The parts of a bridge that know no broker: topics, payloads, joins, receipts, offsets, feeds."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections import deque
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamlstm import sparse_seq, wire
+from streamlstm.bridges.bridge import OncePerSecond
+from streamlstm.bridges.join import Join
+from streamlstm.bridges.mapping import Mapping, Part
+from streamlstm.bridges.messages import Message, Receipt
+from streamlstm.bridges.offsets import Offsets
+from streamlstm.bridges.payloads import Path, time_of
+from streamlstm.bridges.settings import Settings, duration, from_table
+from streamlstm.bridges.topics import TopicPattern, check_template, default_stream
+from streamlstm.client.replay.claims import Claims
+from streamlstm.client.replay.feed import observation_entry
+from streamlstm.client.replay.outbox import Entry, Outbox, message_of
+from streamlstm.errors import BadValueError, DataError, FencedError, StreamLSTMError
+
+INPUTS = ["temperature", "load"]
+
+
+def mapping(separator: str = "/", **options: Any) -> Mapping:
+    options.setdefault("topics", ("plant/{machine}/state",))
+    return Mapping(Settings(**{"broker": "mqtt", **options}), INPUTS, separator, ("partition",))
+
+
+def message(payload: bytes, topic: str = "plant/m1/state", **options: Any) -> Message:
+    return Message(topic, payload, "origin", **options)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "separator", "filter_", "topic", "stream"),
+    [
+        ("plant/{machine}/t", "/", "plant/+/t", "plant/a b/t", "a b"),
+        ("{site}/x-{n}/#", "/", "+/+/#", "s/x-7/t/u", "s/7"),
+        ("plant.{machine}.>", ".", "plant.*.>", "plant.m.t", "m"),
+        ("plant/+/t", "/", "plant/+/t", "plant/m/t", "plant/m/t"),
+        ("sensors", "", "sensors", "sensors", "sensors"),
+        ("{site}.sensors", "", "{site}.sensors", "a.b.sensors", "a.b"),
+    ],
+)
+def test_a_pattern_subscribes_and_names_the_stream(
+    pattern: str, separator: str, filter_: str, topic: str, stream: str
+) -> None:
+    made = TopicPattern(pattern, separator)
+    names = made.match(topic)
+    assert made.filter == filter_
+    assert names is not None
+    assert default_stream(made).format_map({"topic": topic, **names}) == stream
+    assert made.match(f"other{separator or '-'}{topic}x") is None or separator == ""
+
+
+def test_patterns_and_templates_that_mean_nothing_are_refused() -> None:
+    for pattern in ("", "a/{}", "{a}/{a}"):
+        with pytest.raises(BadValueError, match="expected a topic"):
+            TopicPattern(pattern, "/")
+    with pytest.raises(BadValueError, match=r"out: expected names out of stream, got \{machine\}"):
+        check_template("out", "p/{machine}", ["stream"])
+    with pytest.raises(BadValueError, match="stream: "):
+        mapping(stream="{nothing}")
+
+
+FLOATS = struct.pack("<2f", 1.5, 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "payload", "values"),
+    [
+        ({}, b'{"temperature": 1.5, "load": 2}', [1.5, 2]),
+        ({}, b'{"temperature": 1.5}', [1.5, math.nan]),
+        ({}, b'[1.5, "2"]', [1.5, 2]),
+        ({"features": ("a.b[1]", "$.c")}, b'{"a": {"b": [0, 1.5]}, "c": null}', [1.5, math.nan]),
+        ({"format": "csv"}, b"1.5,2\n", [1.5, 2]),
+        ({"format": "csv", "decimal": ","}, b"1,5; 2", [1.5, 2]),
+        ({"format": "csv", "features": ("3", "1")}, b"2,x,1.5", [1.5, 2]),
+        ({"format": "float32"}, FLOATS, [1.5, 2]),
+        ({"format": "msgpack"}, wire.pack({"load": 2, "temperature": 1.5}), [1.5, 2]),
+    ],
+)
+def test_payloads_become_the_inputs_of_the_model(
+    options: dict[str, Any], payload: bytes, values: list[float]
+) -> None:
+    part = mapping(**options).part(message(payload))
+    np.testing.assert_equal(part.values, values)
+    assert (part.stream, part.number, part.origin) == ("m1", 0, "origin")
+
+
+@pytest.mark.parametrize(
+    ("options", "payload", "said"),
+    [
+        ({}, b"{", "expected JSON"),
+        ({}, b"\xff", "expected JSON"),
+        ({}, b'{"temperature": "warm"}', "temperature: expected a finite number, got 'warm'"),
+        ({}, b'{"temperature": NaN, "load": Infinity}', "load: expected a finite number"),
+        ({}, b"{}", "expected values of temperature, load, got none"),
+        ({}, b"[1]", "expected 2 values"),
+        ({"format": "csv"}, b"1\n2\n", "expected one line"),
+        ({"format": "float32"}, b"123", "got 3 bytes"),
+        ({"format": "msgpack"}, b"\xc1", "expected msgpack"),
+        ({"time": "t"}, b'{"load": 1, "t": "noon"}', "time: expected a time such as"),
+        ({"number": "n"}, b'{"load": 1}', "n: expected a whole number"),
+        ({"number": "n"}, b'{"load": 1, "n": 3e20}', "n: number: expected an integer"),
+    ],
+)
+def test_a_bad_payload_says_what_was_expected(
+    options: dict[str, Any], payload: bytes, said: str
+) -> None:
+    with pytest.raises((DataError, StreamLSTMError), match=said):
+        mapping(**options).part(message(payload))
+
+
+def test_numbers_and_times_come_from_the_payload_the_properties_or_the_log() -> None:
+    payload = b'{"load": 1, "n": 7, "boot": 3, "t": 1700000000500}'
+    part = mapping(number="n", generation="boot", time="t", time_unit="ms").part(message(payload))
+    assert (part.number, part.time, part.has_own_time) == (sparse_seq(7, 3), 1700000000.5, True)
+    part = mapping(number="n").part(message(b"[1, 2]", properties={"n": "8"}, time=5.0))
+    assert (part.number, part.time, part.has_own_time) == (sparse_seq(8), 5.0, False)
+    logged = message(b"[1, 2]", "sensors", number=9, key="k", names={"partition": "4"})
+    part = mapping("", topics=("sensors",), stream="{key}/{partition}", generation="2").part(logged)
+    assert (part.stream, part.number) == ("k/4", sparse_seq(9, 2))
+    assert time_of("2023-11-14T22:13:20Z", "t", 1.0) == 1_700_000_000
+    assert time_of("2023-11-14 22:13:20", "t", 1.0) == 1_700_000_000
+    assert time_of("1700000000000", "t", 1e-3) == 1_700_000_000
+    with pytest.raises(BadValueError, match="expected a path"):
+        Path("a..b")
+
+
+def test_a_topic_may_name_the_input() -> None:
+    made = mapping(topics=("plant/{machine}/{input}",), join=1.0)
+    for payload in (b"2.5", b'{"value": 2.5}', b"[2.5]"):
+        part = made.part(message(payload, "plant/m1/load"))
+        np.testing.assert_equal(part.values, [math.nan, 2.5])
+    with pytest.raises(DataError, match=r"name of an input \(temperature, load\)"):
+        made.part(message(b"1", "plant/m1/noise"))
+
+
+def part(values: list[float], time: float | None, origin: str, stream: str = "m") -> Part:
+    return Part(stream, values, 0, time, True, origin)
+
+
+def test_a_window_is_told_when_it_is_complete_or_has_waited() -> None:
+    now = [0.0]
+    join, nan = Join(1.0, 2, lambda: now[0]), math.nan
+    assert join.add(part([1, nan], 10.1, "a")) == []
+    assert join.add(part([nan, 5], 11.0, "b")) == []
+    assert join.add(part([2, nan], 10.9, "c")) == []
+    assert join.add(part([0, nan], 10.5, "d")) == []  # older than what is there
+    (first,) = join.add(part([nan, 3], 10.2, "e")) or []
+    assert (first.values, first.number, first.time) == ([2, 3], sparse_seq(10, 2), 10.9)
+    assert first.origins == ["a", "c", "d", "e"]
+    assert join.add(part([9, nan], 10.99, "f")) is None
+    assert join.late == 1
+    assert join.due() == []
+    now[0] = 1.5
+    (second,) = join.due()
+    np.testing.assert_equal(second.values, [nan, 5])
+    assert second.origins == ["b"]
+
+
+def test_a_complete_window_waits_for_the_one_before() -> None:
+    now = [0.0]
+    join = Join(1.0, 0, lambda: now[0])
+    assert join.add(part([1, math.nan], 10.1, "a")) == []
+    assert join.add(part([1, 2], 11.1, "b")) == []
+    now[0] = 1.5
+    assert [each.number for each in join.due()] == [sparse_seq(10), sparse_seq(11)]
+
+
+def test_a_receipt_is_given_when_everything_is_done() -> None:
+    given: list[Any] = []
+    receipt = Receipt(["a", "b"], given.append, None)
+    receipt.expect(2)
+    for _ in range(3):
+        assert given == []
+        receipt.settle()
+    assert given == [["a", "b"]]
+
+
+def test_offsets_are_committed_up_to_the_first_that_is_not_done() -> None:
+    offsets = Offsets()
+    for offset in (3, 5, 6, 9):
+        offsets.take(offset)
+    offsets.done(5)
+    assert offsets.commit() is None
+    offsets.done(3)
+    assert offsets.commit() == 6
+    assert offsets.commit() is None
+    offsets.done(9)
+    offsets.done(6)
+    assert (offsets.commit(), len(offsets)) == (10, 0)
+
+
+def test_settings_come_from_a_table_and_are_checked() -> None:
+    table = {
+        "in": ["a", "b"],
+        "join": "500ms",
+        "features": "x",
+        "generation": 3,
+        "out-format": "json",
+    }
+    made = Settings(**from_table("mqtt", table, "bridge.toml"))
+    assert (made.topics, made.join, made.features, made.generation) == (
+        ("a", "b"),
+        0.5,
+        ("x",),
+        "3",
+    )
+    for wrong, said in (
+        ({"inn": "a"}, "bridge.toml: inn: expected one of"),
+        ({"retain": "yes"}, "retain: expected a bool"),
+        ({"in": "a", "join": "1 week"}, "expected a duration"),
+        ({"in": "a", "format": "xml"}, "format: expected one of json"),
+        ({}, "in: expected a topic"),
+        ({"in": "a", "home_assistant": "ha"}, "home_assistant: expected a bridge of mqtt"),
+    ):
+        with pytest.raises(BadValueError, match=said):
+            Settings(**from_table("mqtt", wrong, "bridge.toml"))
+    assert duration("join", "2m") == 120
+
+
+def test_what_comes_often_is_said_once_a_second_with_its_count() -> None:
+    said: list[str] = []
+    line = OncePerSecond(said.append)
+    for n in range(5):
+        line.note(f"bad {n}")
+    line._last -= 2
+    line.note("bad 5")
+    assert said == ["bad 0", "bad 5 (4 more since the last line)"]
+    assert line.count == 6
+
+
+def entry(number: int, stream: str = "a", time: float | None = None) -> Entry:
+    return observation_entry(stream, wire.to_floats([number]), sparse_seq(number), time, "source")
+
+
+def test_what_comes_again_is_confirmed_and_not_sent_but_for_the_last() -> None:
+    outbox = Outbox(one_in_flight=True)
+    outbox.resume("a", sparse_seq(5), message=2)
+    for number in (3, 5, 8, 9):
+        outbox.add(entry(number))
+    (asked,) = outbox.next_message(1000, 10)
+    assert (asked.seq, asked.single) == (sparse_seq(5), True)
+    assert outbox.next_message(1000, 10) == []
+    outbox = Outbox(one_in_flight=True)
+    outbox.resume("a", sparse_seq(5), message=2)
+    again, later = entry(5), entry(8)
+    outbox.add(again)
+    outbox.add(later)
+    assert outbox.next_message(1000, 10) == [again]  # its prediction may be missing
+    outbox.mark_applied([again])
+    assert outbox.next_message(1000, 10) == [later]
+    came_again = entry(8)
+    outbox.add(came_again)
+    assert outbox.next_message(1000, 10) == []
+    outbox.mark_applied([later])
+    assert outbox.next_message(1000, 10) == []
+    again.message = later.message = 3
+    assert outbox.confirm(1) == []
+    assert outbox.confirm(3) == [again, later, came_again]
+    assert outbox.confirmed == {"a": sparse_seq(8)}
+    assert outbox.rows == 0
+
+
+def test_given_numbers_do_not_close_up_where_one_was_refused() -> None:
+    outbox = Outbox(one_in_flight=True)
+    outbox.resume("a", 0)
+    entries = [entry(n, time=float(n)) for n in (2, 4, 6)]
+    for each in entries:
+        outbox.add(each)
+    entries[0].refused = True
+    outbox.suspend(everything=False)
+    outbox.resume("a", 0)
+    assert [e.seq for e in outbox] == [sparse_seq(4), sparse_seq(6)]
+    steps = message_of(entries[1:])
+    assert isinstance(steps, wire.Steps)
+    assert (steps.seqs, steps.times) == ([sparse_seq(4), sparse_seq(6)], [4.0, 6.0])
+
+
+def test_a_claim_finds_a_worker_that_has_lost_state_and_another_bridge() -> None:
+    outbox = Outbox(one_in_flight=True)
+    claims = Claims(77, (), outbox, 10_000)
+    claim = wire.Claim(["a"], None)
+    claims.want(["a"])
+    claims.handle(claim, [(sparse_seq(5), 12)])
+    one, two = entry(6), entry(9)
+    outbox.add(one)
+    outbox.add(two)
+    assert outbox.next_message(1000, 10) == [one]
+    outbox.mark_applied([one])
+    assert deque(outbox.confirm(1)) == deque([one])
+    claims.confirm([("a", one.seq)])
+    claims.restart(everything=True)
+    with pytest.raises(StreamLSTMError, match=r"has lost state"):
+        claims.handle(claim, [(sparse_seq(5), 77)])
+    with pytest.raises(FencedError, match="somebody else feeds"):
+        claims.handle(claim, [(sparse_seq(20), 78)])
+    claims.handle(claim, [(sparse_seq(9), 77)])  # it was applied, and the reply was lost
+    assert outbox.next_message(1000, 10) == [two]
