@@ -36,6 +36,17 @@ def test_the_help_lists_every_command():
     assert all(command in shown.stdout for command in cli.COMMANDS)
 
 
+def test_a_command_does_not_wait_for_the_others():
+    program = (
+        "import sys; sys.argv = ['streamlstm', 'compile', '--help']; import streamlstm.cli; "
+        "print([f'streamlstm.cli.{name}' in sys.modules for name in ('compile', 'train')])"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert shown.stdout == "[True, False]\n"
+
+
 def test_the_version():
     shown = run("--version")
     assert (shown.returncode, shown.stdout) == (0, f"streamlstm {__version__}\n")
