@@ -29,10 +29,13 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: demo test test-all test-cuda lint format bench instructions figures architecture train-host golden release clean help
+.PHONY: demo test test-all test-cuda lint format bench instructions figures architecture train-host golden live release clean help
 
 demo: .venv/.base  ## Predict this machine's next second, live (ARGS="--seconds 5 --json out.json")
 	@$(RUN) workers/demo.py $(ARGS)
+
+live: .venv/.web  ## The same in a browser, at http://127.0.0.1:7480 (ARGS="--seconds 60")
+	@$(RUN) workers/demo.py --web 7480 $(ARGS)
 
 test: .venv/.dev  ## Test every feature, within minutes (ARGS="-k engine" for a part of it)
 	@$(PYTEST) -m "not exhaustive" $(ARGS)
@@ -96,10 +99,14 @@ help:  ## Show this list
 .venv/.base: pyproject.toml
 	$(call install,.)
 
+.venv/.web: pyproject.toml
+	$(call install,.[web])
+	@touch .venv/.base
+
 .venv/.dev: pyproject.toml
 	$(call install,.[dev])
-	@touch .venv/.base
+	@touch .venv/.base .venv/.web
 
 .venv/.all: pyproject.toml
 	$(call install,$(EVERYTHING))
-	@touch .venv/.base .venv/.dev
+	@touch .venv/.base .venv/.web .venv/.dev

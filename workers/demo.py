@@ -177,16 +177,19 @@ def watching(model: Model) -> Model:
     return model.with_online(Online(intervals=(LEVEL,), anomaly=True))
 
 
-def run(network: Model, seconds: float, board: Scoreboard) -> None:
+def run(network: Model, seconds: float, board: Scoreboard, web: int | None) -> None:
     """Run the worker and the publisher, and draw their scores until the publisher ends."""
     with tempfile.TemporaryDirectory(prefix="streamlstm-demo-") as folder:
         endpoints, model = Path(folder, "endpoints.json"), Path(folder, "model.safetensors")
         network.save(model)
         sockets = ("--router", ANY_PORT, "--pull", ANY_PORT, "--xpub", ANY_PORT)
-        with running("serve", str(model), *sockets, "--endpoints", str(endpoints)) as worker:
+        page = () if web is None else ("--web", str(web))
+        with running("serve", str(model), *sockets, "--endpoints", str(endpoints), *page) as worker:
             waiting = err.status("Starting the worker") if err.is_terminal else nullcontext()
             with waiting as status:
                 wait_until_ready(worker, endpoints, status.update if status else err.print)
+            if web is not None:
+                err.print(f"open http://127.0.0.1:{web}")
             options = ("--endpoints", str(endpoints), "--seconds", str(seconds))
             with (
                 running("publish", "--host", "--json", *options) as publisher,
@@ -201,10 +204,13 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="Live demo: an LSTM predicts the next second of this machine's host metrics."
     )
-    parser.add_argument("--seconds", type=float, default=20, help="duration (default: 20)")
+    parser.add_argument("--seconds", type=float, help="duration (default: 20; --web: an hour)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the summary to this file")
     parser.add_argument("--model", type=Path, help="a model file instead of the shipped one")
+    parser.add_argument("--web", type=int, metavar="PORT", help="show it in a browser, too")
     options = parser.parse_args()
+    if options.seconds is None:
+        options.seconds = 20 if options.web is None else 3600
     if not 0 < options.seconds < float("inf"):
         parser.error(f"--seconds must be a number above 0, not {options.seconds:g}")
     return options
@@ -225,7 +231,7 @@ def main() -> int:
             quiet = min(QUIET, options.seconds / 2)
             board = Scoreboard(network.horizon, round(quiet * RATE))
             try:
-                run(network, options.seconds, board)
+                run(network, options.seconds, board, options.web)
             except KeyboardInterrupt:
                 status = 130  # the summary of the shorter run is printed all the same
         if options.json:

@@ -162,6 +162,7 @@ def test_other_sites_are_refused_and_the_page_needs_nothing_from_elsewhere(
     assert ask(url, body, origin=gateway.url, **JSON)[0] == 200
     _, page, headers = ask(gateway.url)
     assert b"//" not in page
+    assert b"http" not in page.replace(b"HTTP", b"")
     assert "default-src 'none'" in headers["content-security-policy"]
     described = json.loads(ask(f"{gateway.url}/openapi.json")[1])
     assert described["openapi"] == "3.1.0"
