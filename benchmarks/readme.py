@@ -51,6 +51,7 @@ FILES: dict[str, dict[str, tuple[str, ...]]] = {
     "docs/training.md": TRAINING,
     "docs/fleet.md": {"fleet_capacity": (), "fleet_gateway": ()},
     "docs/fleet-ray.md": {"fleet_ray": ()},
+    "docs/web.md": {"page": ()},
 }
 
 

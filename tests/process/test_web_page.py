@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import random
@@ -13,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from streamlstm.cli import app
@@ -131,19 +133,25 @@ def test_the_page_draws_tells_of_an_anomaly_and_survives_a_restart(
         assert web.stop() == 0
 
 
+def take(page: Any, path: Path) -> None:
+    """Take a picture of few colours: a small file."""
+    picture = Image.open(io.BytesIO(page.screenshot()))
+    picture.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
 def pictures(page: Any) -> None:
     """Take the pictures of docs/, if they are wanted; on a phone the parts stand behind tabs."""
     if IMAGES is None:
         return
     folder = Path(IMAGES)
-    page.screenshot(path=folder / "web.png")
+    take(page, folder / "web.png")
     page.emulate_media(color_scheme="light")
     page.wait_for_timeout(500)
-    page.screenshot(path=folder / "web-light.png")
+    take(page, folder / "web-light.png")
     page.set_viewport_size({"width": 390, "height": 760})
     page.click("#tabs button[data-tab=streams]")
     page.wait_for_timeout(500)
-    page.screenshot(path=folder / "web-phone.png")
+    take(page, folder / "web-phone.png")
     page.set_viewport_size({"width": 1280, "height": 760})
     page.emulate_media(color_scheme="dark")
 
