@@ -103,7 +103,7 @@ def test_the_page_draws_tells_of_an_anomaly_and_survives_a_restart(
             # An injected anomaly.
             plant.feed(client, 40)
             sent = time.monotonic()
-            plant.feed(client, 1, spike=25.0)
+            plant.feed(client, 1, spike=9.0)
             page.wait_for_selector("#alarm-list .id:has-text('pump-1')")
             print(f"an anomaly is on the page {time.monotonic() - sent:.3f} s after it was sent")
             page.keyboard.press("1")
@@ -112,7 +112,7 @@ def test_the_page_draws_tells_of_an_anomaly_and_survives_a_restart(
             page.wait_for_selector(".gate:has-text('forget gate')")
             assert page.locator(".gate").count() == 6
             assert page.locator("#gates .said").inner_text().count("expected") == 1
-            plant.feed(client, 3)
+            plant.feed(client, 25)
             pictures(page)
         # The worker is killed; another one, at other ports, writes the same file.
         worker.stop(signal.SIGKILL)

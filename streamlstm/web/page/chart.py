@@ -13,6 +13,7 @@ from .signals import NONE, Signal
 POINTS = 1_500  # of a chart, or little more: of more, the lowest and highest of each interval
 AHEAD = 200  # forecasts of what has not come yet, at most
 HOUR = 3600.0
+_LEAST = 64  # points that are sent at once without being thinned
 
 
 class Chart:
@@ -54,7 +55,7 @@ class Chart:
             return None
         self._sent = count
         times, rows = self._board.history.last(self._slot, new + self._signal.horizon)
-        wanted = max(int(4 * POINTS * seconds / self._span), 8)
+        wanted = max(int(4 * POINTS * seconds / self._span), _LEAST)
         return self._columns(times, rows, max(len(rows) - new, 0), wanted)
 
     def _within(self, now: float) -> tuple[NDArray[np.float64], NDArray[Any], int]:
