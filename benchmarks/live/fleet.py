@@ -49,6 +49,11 @@ class Fleet(Process):
         found: dict[str, Any] = self._found()["gateway"]
         return found
 
+    def leader(self) -> str:
+        """Return the machine that leads, of a fleet on many."""
+        name: str = self._found()["leader"]
+        return name
+
     def _found(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.file.read_text())
         return found

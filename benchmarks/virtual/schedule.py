@@ -8,6 +8,7 @@ from functools import partial
 
 from .clock import Clock
 from .fleet import NETWORK, FaultError, Fleet
+from .machines import Machines
 from .worker import Stream
 
 PARTITIONS, STREAMS = 8, 2  # streams of a partition
@@ -33,13 +34,13 @@ class Publisher:
 
     def __init__(self, clock: Clock, chance: random.Random) -> None:
         self.clock, self.chance = clock, chance
-        self.fleet: Fleet | None = None
+        self.fleet: Fleet | Machines | None = None
         streams = [(p, n) for p in range(PARTITIONS) for n in range(STREAMS)]
         self.next = dict.fromkeys(streams, 1)
         self.committed = dict.fromkeys(streams, 0)
         self.applied = 0
 
-    def start(self, fleet: Fleet) -> None:
+    def start(self, fleet: Fleet | Machines) -> None:
         """Begin with all streams."""
         self.fleet = fleet
         for stream in self.next:
@@ -54,7 +55,7 @@ class Publisher:
     def _arrive(self, name: str | None, stream: Stream) -> None:
         assert self.fleet is not None
         wait = INTERVAL * self.chance.random()
-        if name in self.fleet.workers:
+        if name is not None and name in self.fleet.workers:
             answer, seq = self.fleet.step(name, stream, self.next[stream])
             if answer == "done":
                 self.applied += 1

@@ -45,6 +45,7 @@ class Folder:
 class _Departure:
     partitions: list[int]
     keys: list[Stream] = field(default_factory=list)
+    released: bool = False
 
 
 class _Arrived(NamedTuple):
@@ -239,6 +240,7 @@ class Worker:
     def _release(self, move: int, partitions: list[int], _: Any) -> None:
         self._unset(partitions)
         departure = self._departures[move]
+        departure.released = True
         departure.keys = self._streams_of(partitions)
         self.later(lambda: self._send(move, departure, 0))
 

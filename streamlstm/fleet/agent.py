@@ -18,6 +18,9 @@ import zmq
 
 from .. import __version__, wire
 from ..errors import EndpointError
+from ..serving.access.authenticator import Authenticator
+from ..serving.access.curve_server import CurveServer
+from ..serving.endpoints import describe_bind_error
 from ..serving.fleet_reload import WANTED
 from ..serving.stores.redis_lead import Leader
 from ..serving.wakeup import Wakeup
@@ -27,7 +30,8 @@ from .leading import Leading
 from .machine import ENDED_WELL, Machine
 from .model import FleetModel
 from .office import Office
-from .watch import HANG_SECONDS
+from .reload import IS_DONE, SWITCHES
+from .watch import HANG_SECONDS, unready
 
 BEAT_SECONDS = 0.25  # between two words to the leader
 LEAVE_SECONDS = 30.0  # in which a machine hands over what it has, when it is asked to end
@@ -57,6 +61,7 @@ class Agent:
     machine : Machine
         Closed with this.
     name : str
+        Of the machine.
     store : str
         URL of the store that all machines share.
     address : str
@@ -69,8 +74,13 @@ class Agent:
         Called when the workers of this machine serve.
     evicts : bool
         Whether streams that are idle leave memory for others.
-    keys : callable, optional
-        Sets the keys of a socket, given whether it is the server's.
+    curve : CurveServer, optional
+        With the key that all machines of the fleet have.
+
+    Attributes
+    ----------
+    seen : dict
+        The status of the fleet, with the workers of this machine only; for other threads.
     """
 
     def __init__(
@@ -85,11 +95,13 @@ class Agent:
         log: Callable[[str], None],
         on_ready: Callable[[], object],
         evicts: bool = False,
+        curve: CurveServer | None = None,
     ) -> None:
         self._machine, self._name, self._model = machine, name, model
         self._workers, self._capacity, self._evicts = workers, capacity, evicts
         self._log, self._on_ready = log, on_ready
         self._run = secrets.token_hex(8)
+        self.seen: dict[str, Any] = {"version": 0, "moving": 0, "workers": []}
         self._number: int | None = None
         if model.file is not None:
             self._number = 0
@@ -98,15 +110,21 @@ class Agent:
         self._hub: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
         self._hub.set_hwm(0)
         self._hub.set(zmq.LINGER, 0)
-        self._hub.bind(address)
-        bound = self._hub.get_string(zmq.LAST_ENDPOINT)
-        self._leading = Leading(store, name, bound, "", machine.wakeup.nudge)
+        self._key = None if curve is None else curve.key
+        self._authenticator: Authenticator | None = None
+        if curve is not None:
+            curve.configure(self._hub, "control")
+            self._authenticator = Authenticator(self._context, curve, lambda: None)
+            self._authenticator.start()
+        bound = self._bind(address)
+        public = "" if self._key is None else self._key.public
+        self._leading = Leading(store, name, bound, public, machine.wakeup.nudge)
         self._leader: Leader | None = None  # to whom the link is
         self._link: zmq.Socket[bytes] | None = None
         self._office: Office | None = None
         self._joined = self._ready = self._leaves = self._done = False
         self._deadline = float("inf")  # of leaving, or of the machine's name
-        self._next_beat = 0.0
+        self._next_beat = time.monotonic()
         self._asked: dict[bytes, bytes] = {}  # by people, and not answered yet
         self._commands: dict[str, Callable[..., None]] = {
             "joined": self._on_joined,
@@ -120,6 +138,16 @@ class Agent:
             "show": self._show,
             "dismiss": self._dismiss,
         }
+
+    def _bind(self, address: str) -> str:
+        try:
+            self._hub.bind(address)
+        except zmq.ZMQError as error:
+            self._release()
+            self._machine.close()
+            said = describe_bind_error(error, "control")
+            raise EndpointError(f"--control {address}: {said}") from None
+        return self._hub.get_string(zmq.LAST_ENDPOINT)
 
     def run(self) -> bool:
         """Serve until this machine has left; tell whether every worker ended well.
@@ -139,11 +167,6 @@ class Agent:
             ended_well = machine.stop_all()
         self._say("gone")
         return ended_well
-
-    def health_problem(self) -> str | None:
-        """Return why the agent should be restarted; None if it need not be. Any thread."""
-        late = time.monotonic() - self._next_beat
-        return f"the agent has hung for {late:.0f} s" if late > HANG_SECONDS else None
 
     def _turn(self) -> None:
         self._follow_leader()
@@ -187,11 +210,24 @@ class Agent:
         if self._link is not None:
             self._link.close()
         self._leader, self._joined = leader, False
-        self._link = self._context.socket(zmq.DEALER)
-        self._link.set_hwm(0)
-        self._link.set(zmq.LINGER, GONE_MS)
-        self._link.connect(leader.address)
+        self._link = link = self._context.socket(zmq.DEALER)
+        link.set_hwm(0)
+        link.set(zmq.LINGER, GONE_MS)
+        self._set_keys(link, leader)
+        link.connect(leader.address)
         self._join()
+
+    def _set_keys(self, link: zmq.Socket[bytes], leader: Leader) -> None:
+        key = self._key
+        if leader.public != ("" if key is None else key.public):
+            raise EndpointError(
+                f"--key: the machine {leader.machine}, which leads the fleet, has another key than "
+                "this one, or none; give all machines the same --key"
+            )
+        if key is not None and key.secret is not None:
+            link.set(zmq.CURVE_PUBLICKEY, key.public.encode())
+            link.set(zmq.CURVE_SECRETKEY, key.secret.encode())
+            link.set(zmq.CURVE_SERVERKEY, key.public.encode())
 
     def _close_office(self) -> None:
         if self._office is not None:
@@ -299,16 +335,35 @@ class Agent:
     def _show(self, status: dict[str, Any]) -> None:
         """Write where the fleet is, when the workers of this machine serve."""
         mine = [each for each in status["workers"] if each["machine"] == self._name]
+        self.seen = {**status, "workers": mine}
         wanted = sum(not each["leaves"] for each in mine)
         if not self._ready:
             serve = sum(each["router"] is not None for each in mine)
             if serve < max(wanted, self._workers) or not self._machine.serves:
                 return
         self._workers = wanted
-        self._machine.show({"machine": self._name, **status})
+        reload = status["reload"]
+        if reload is not None and reload["state"] in (SWITCHES, IS_DONE):
+            self._number = reload["number"]
+            self._model = self._model._replace(fingerprint=reload["model"])
+        leader = "" if self._leader is None else self._leader.machine
+        self._machine.show({"machine": self._name, "leader": leader, **status})
         if not self._ready:
             self._ready = True
             self._on_ready()
+
+    def metrics(self) -> dict[str, str]:
+        """Return where each worker of this machine serves its metrics. Any thread."""
+        return {worker: hello[-1] for worker, hello in list(self._machine.hellos.items())}
+
+    def health_problem(self) -> str | None:
+        """Return why the agent should be restarted; None if it need not be. Any thread."""
+        late = time.monotonic() - self._next_beat
+        return f"the agent has hung for {late:.0f} s" if late > HANG_SECONDS else None
+
+    def readiness_problem(self) -> str | None:
+        """Return why clients should not be sent here now; None if they should. Any thread."""
+        return self.health_problem() or unready(self.seen, self._ready)
 
     def _dismiss(self) -> None:
         self._done = True
@@ -322,9 +377,15 @@ class Agent:
         self._leading.close()
         if self._link is not None:
             self._link.close()
-        self._hub.close()
-        self._context.term()
+        self._release()
         self._machine.close()
+
+    def _release(self) -> None:
+        """Free the sockets."""
+        self._hub.close()
+        if self._authenticator is not None:
+            self._authenticator.close()
+        self._context.term()
 
     def __enter__(self) -> Agent:
         return self

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import zmq
 
 from .. import __version__, wire
+from ..errors import StreamLSTMError
 from ..serving.wakeup import Wakeup
 from .launcher import Ended, Event, Joined, Leaves, Left, Runs, Said
 from .members import machine_of
@@ -52,6 +53,10 @@ class About(NamedTuple):
     model: int | None
     workers: int
     capacity: int
+
+
+class ConnectionBrokenError(StreamLSTMError):
+    """What an agent has said, or was told, may be lost."""
 
 
 @dataclass
@@ -106,6 +111,7 @@ class Agents:
         self._hands: dict[str, Hand] = {}
         self._of_identity: dict[bytes, str] = {}
         self._followed, self._events = b"", list[Event]()
+        self._looked = time.monotonic()
 
     # --- to machines ---
 
@@ -173,6 +179,7 @@ class Agents:
                 break
             self._receive(identity, wire.decode_control(frame))
         self._look_for_silent()
+        self._looked = time.monotonic()
         found, self._events = self._events, []
         return found
 
@@ -220,8 +227,12 @@ class Agents:
         before = self._hands.pop(of.machine, None)
         if before is not None:
             self._of_identity.pop(before.identity, None)
-            if before.about.run != of.run:
-                self._events.append(Left(of.machine, "was started again"))
+            if before.about.run == of.run:
+                raise ConnectionBrokenError(
+                    f"machine {of.machine}: the connection to it was broken, and messages may be "
+                    "lost; all machines are asked again how far they are"
+                )
+            self._events.append(Left(of.machine, "was started again"))
         pids = {worker: pid for worker, pid, _ in running}
         self._hands[of.machine] = Hand(identity, of, time.monotonic(), pids)
         self._of_identity[identity] = of.machine
@@ -264,8 +275,11 @@ class Agents:
 
     def _look_for_silent(self) -> None:
         now = time.monotonic()
+        stood_still = now - self._looked > SILENT_SECONDS / 2  # this machine did
         for machine, hand in list(self._hands.items()):
-            if now - hand.heard > SILENT_SECONDS:
+            if stood_still:
+                hand.heard = now
+            elif now - hand.heard > SILENT_SECONDS:
                 self._leave(machine, f"has said nothing for {SILENT_SECONDS:.0f} s")
 
     def _leave(self, machine: str, reason: str) -> None:

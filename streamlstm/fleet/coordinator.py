@@ -6,60 +6,27 @@ simulation does it in virtual time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from functools import partial, wraps
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Concatenate, ParamSpec
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from .. import wire
-from ..errors import BadValueError
-from .actions import Action, Say, Spawn, Tell, Wait
-from .balance import weights
+from .actions import Action, Say, Stop, Tell, Wait
 from .members import Member
+from .orders import Orders
 from .ownership import Ownership
-from .placement import resize, spread_over
 from .record import Record
 from .restarts import STEADY_SECONDS, wait_before
-from .sharing import Sharing
+from .sharing import deferred
 from .takeover import Takeover
 
 _NONE: Mapping[Any, Any] = MappingProxyType({})
-_P = ParamSpec("_P")
-_Event = Callable[Concatenate["Coordinator", _P], list[Action]]
-
-
-def deferred(event: _Event[_P]) -> _Event[_P]:
-    """Let what follows from an event wait until a takeover is over."""
-
-    @wraps(event)
-    def happened(self: Coordinator, /, *args: _P.args, **kwargs: _P.kwargs) -> list[Action]:
-        if self.takeover is None:
-            return event(self, *args, **kwargs)
-        self.queued.append(partial(event, self, *args, **kwargs))
-        return []
-
-    return happened
 
 
 @dataclass
-class Coordinator(Sharing):
-    """The state of a fleet, and what follows from what happens to it.
-
-    Attributes
-    ----------
-    takeover : Takeover or None
-        While it is found out how far workers are that were somebody else's until now. What happens
-        meanwhile follows when that is known.
-    queued : list of callable
-        What has happened meanwhile.
-    """
-
-    takeover: Takeover | None = None
-    queued: list[Callable[[], list[Action]]] = field(default_factory=list)
+class Coordinator(Orders):
+    """The state of a fleet, and what follows from what happens to it."""
 
     def resume(self, record: Record, arrived: Mapping[str, Mapping[int, int]] = _NONE) -> None:
         """Go on from a record that was stored: its owners come back, with what they have.
@@ -124,7 +91,8 @@ class Coordinator(Sharing):
         """
         self.begin(Ownership(record))
         self.moves.numbers = record.table.version << 20  # above those of whoever led before
-        self.takeover = Takeover(set(alive).intersection(w.name for w in record.table.workers))
+        names = frozenset(worker.name for worker in record.table.workers)
+        self.takeover = Takeover(set(names.intersection(alive)), names.difference(alive))
         for worker in record.table.workers:
             lives = worker.name in self.takeover.waiting
             where = worker if lives else None
@@ -134,7 +102,9 @@ class Coordinator(Sharing):
     def found(self, name: str, pid: int) -> list[Action]:
         """Note that a worker of :meth:`take_over` is there; ask it how far its moves are."""
         self.members[name].pid, self.members[name].starts = pid, True
-        return [Tell(name, "table", (self.table.to_value(),)), Tell(name, "report", ())]
+        reason = "reload: another machine has begun to lead the fleet"
+        told = {"table": (self.table.to_value(),), "forget-reload": (reason,), "report": ()}
+        return [Tell(name, what, fields) for what, fields in told.items()]
 
     def reported(self, name: str, departing: Any, arriving: Any) -> None:
         """Note how far the moves of a worker are."""
@@ -151,138 +121,21 @@ class Coordinator(Sharing):
         """
         if self.takeover is None or self.takeover.waiting:
             return []
-        tells = self.takeover.finish(self.owned, self.moves, arrived)
+        tells, ended = self.takeover.finish(self.owned, self.moves, arrived), self.takeover.ended
         self.takeover = None
         coming = set(self.moves.partitions)
         for name in self.serving():  # whoever led before may not have come to tell it
             mine = [each for each in self.owned.of(name) if each not in coming]
             tells.append(Tell(name, "own", (mine,)))
         actions: list[Action] = [self.owned.publish(), *tells]
-        for member in list(self.members.values()):
-            if member.where is None:
-                actions += self._gone(member, arrived)
+        for name in sorted(ended):
+            actions += self._gone(self.members[name], arrived)
         queued, self.queued = self.queued, []
         for event in queued:
             actions += event()
         return actions + self.advance()
 
-    # --- what a person asks for ---
-
-    def scale(self, workers: int, machine: str | None = None) -> list[Action]:
-        """Have so many workers, on all machines or on one: start some, or let the last ones leave.
-
-        Raises
-        ------
-        BadValueError
-            If the machine is not there, or nobody would be left.
-        """
-        self._check_known("scale")
-        staying = {name for name, leaves in self.machines.items() if not leaves}
-        having = dict.fromkeys(staying, 0)
-        for member in self.members.values():
-            if member.machine in having and not member.leaves:
-                having[member.machine] += 1
-        if machine is not None and machine not in having:
-            known = ", ".join(sorted(having))
-            raise BadValueError(f"machine: expected one of {known}, got {machine!r}")
-        wanted = having | {machine: workers} if machine is not None else None
-        if workers < 0 or sum(wanted.values() if wanted else [workers]) < 1:
-            raise BadValueError(f"workers: expected 1 or more, got {workers}")
-        for each, count in (wanted or spread_over(workers, having)).items():
-            resize(self.members, each, count)
-        return self._resized()
-
-    def _resized(self) -> list[Action]:
-        self.levels = True
-        self.list_workers()
-        actions = [
-            self._spawn(name)
-            for name, member in self.members.items()
-            if member.where is None
-            and not (member.starts or member.waits)
-            and not self.is_away(member)
-        ]
-        return actions + self.advance()
-
-    def drain(self, name: str) -> list[Action]:
-        """Let a worker leave, or a machine: its partitions go to the others, then it ends."""
-        self._check_known("drain")
-        machine = name if name and name in self.machines else None
-        leaving = [each for each in self.members.values() if each.machine == machine]
-        if machine is None:
-            leaving = [self._member(name)]
-        if all(other.leaves for other in self.members.values() if other not in leaving):
-            raise BadValueError(f"{name}: it is the last worker; stop the fleet, or add one first")
-        if machine is not None:
-            return self.leaves(machine)
-        leaving[0].leaves = True
-        return self.advance()
-
-    def move(self, partition: int, name: str) -> list[Action]:
-        """Move one partition to a worker."""
-        self._check_known(f"partition {partition}")
-        if self.held:
-            raise BadValueError(f"partition {partition}: the model is being changed; ask again")
-        member = self._member(name)
-        if not 0 <= partition < wire.PARTITIONS:
-            raise BadValueError(f"partition: expected 0 to {wire.PARTITIONS - 1}, got {partition}")
-        owner = self.table.owner(partition)
-        if owner is None or None in (member.where, self.members[owner.name].where):
-            raise BadValueError(f"partition {partition}: its worker starts; ask again")
-        if partition in self.owned.sources or partition in self.moves.partitions:
-            raise BadValueError(f"partition {partition}: it is on its way; ask again")
-        if owner.name == name:
-            return []
-        return self.moves.begin([partition], owner.name, name)
-
-    def hold(self, held: bool) -> list[Action]:
-        """Begin no move for a while, or again."""
-        self.held = held
-        return self._advance()
-
-    def weigh(self, loads: NDArray[np.float64]) -> list[Action]:
-        """Note the observations a second of each partition; move some if workers differ much."""
-        self.weight = weights(loads)
-        return self._advance()
-
-    @deferred
-    def _advance(self) -> list[Action]:
-        return self.advance()
-
-    def _check_known(self, what: str) -> None:
-        if self.takeover is not None:
-            raise BadValueError(f"{what}: another machine has begun to lead the fleet; ask again")
-
-    # --- what happens to machines ---
-
-    @deferred
-    def joined(
-        self, machine: str, workers: int, running: Mapping[str, int] = _NONE
-    ) -> list[Action]:
-        """Note that a machine is there.
-
-        Parameters
-        ----------
-        machine : str
-        workers : int
-            That it is to have.
-        running : mapping of str to int
-            Process ids of its workers that run.
-        """
-        self.machines[machine] = False
-        for name, pid in running.items():
-            member = self.members.setdefault(name, Member(name))
-            member.starts, member.pid = True, pid
-        resize(self.members, machine, workers)
-        return self._resized()
-
-    @deferred
-    def leaves(self, machine: str) -> list[Action]:
-        """Let a machine hand over all that it has, and end."""
-        self.machines[machine] = True
-        for member in self.members.values():
-            member.leaves |= member.machine == machine
-        return self.advance()
+    # --- what happens to workers and machines ---
 
     def left(self, machine: str, arrived: Mapping[int, int] = _NONE) -> list[Action]:
         """Note that a machine is not there any more; its workers may commit nothing.
@@ -296,23 +149,23 @@ class Coordinator(Sharing):
         for member in self.members.values():
             if member.machine == machine:
                 self._cannot_report(member.name)
+        self.machines.pop(machine, None)
         return self._left(machine, arrived)
 
     @deferred
     def _left(self, machine: str, arrived: Mapping[int, int]) -> list[Action]:
-        self.machines.pop(machine, None)
         actions: list[Action] = []
         for member in [each for each in self.members.values() if each.machine == machine]:
             member.pid, member.starts, member.ends, member.waits = 0, False, False, False
             actions += self._gone(member, arrived)
         return actions + self.advance()
 
-    # --- what happens to workers ---
-
     @deferred
     def serves(self, where: wire.FleetWorker, pid: int) -> list[Action]:
         """Note that a worker serves."""
-        name, member = where.name, self._member(where.name)
+        name, member = where.name, self.members.get(where.name)
+        if member is None:  # nobody waits for it any more
+            return [Stop(name)]
         member.where, member.pid, member.new, member.at_home = where, pid, False, True
         self.levels = True
         self.list_workers()
@@ -389,7 +242,7 @@ class Coordinator(Sharing):
         if member is None or not member.waits:
             return []
         member.waits = False
-        return [self._spawn(name)]
+        return [self.spawn(name)]
 
     @deferred
     def said(self, message: wire.Control) -> list[Action]:
@@ -414,20 +267,10 @@ class Coordinator(Sharing):
         member.quick = 1 if lived >= STEADY_SECONDS else member.quick + 1
         wait = wait_before(member.quick)
         if not wait:
-            return [self._spawn(name)]
+            return [self.spawn(name)]
         member.waits = True
         said = (
             f"{name}: has ended {member.quick} times soon after its start, its own lines above say "
             f"why; it is started again in {wait:g} s"
         )
         return [Say(said), Wait(name, wait)]
-
-    def _spawn(self, name: str) -> Action:
-        self.members[name].starts = True
-        return Spawn(name, self.owned.record.folder(name))
-
-    def _member(self, name: str) -> Member:
-        if name not in self.members:
-            known = ", ".join(self.members)
-            raise BadValueError(f"worker: expected one of {known}, got {name!r}")
-        return self.members[name]

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import zmq
 
 from ..errors import StoreError, StreamLSTMError
-from .agents import Agents
+from .agents import Agents, ConnectionBrokenError
+from .leader import Leader
 from .storage import SharedStorage
-from .supervisor import Supervisor
 from .table_redis import TableRedis
 
 
@@ -53,18 +53,13 @@ class Office:
     def _lead(self) -> None:
         agents = self._agents
         try:
-            with Supervisor(
-                agents,
-                self._storage,
-                agents.model,
-                self._log,
-                agents.wakeup,
-                self._evicts,
-                takes_over=True,
-            ) as supervisor:
-                while supervisor.turn():
+            wakeup = agents.wakeup
+            with Leader(
+                agents, self._storage, agents.model, self._log, wakeup, self._evicts
+            ) as leader:
+                while leader.turn():
                     pass
-        except StoreError as error:  # another machine leads, or nobody can now
+        except (StoreError, ConnectionBrokenError) as error:  # this machine or another leads anew
             self._log(str(error))
         except (StreamLSTMError, zmq.ZMQError) as error:
             self._error = error

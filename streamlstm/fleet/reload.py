@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..serving.fleet_reload import DONE, REFUSED
+from ..serving.fleet_reload import DONE, PREPARED, REFUSED
 from .actions import Action, Stop, Tell
 
 WAITS, PREPARES, SWITCHES, IS_DONE, IS_REFUSED = (
@@ -40,6 +40,8 @@ class Reload:
         WAITS, PREPARES, SWITCHES, IS_DONE or IS_REFUSED.
     said : str
         Why it was refused.
+    fingerprint : str
+        Of the new model, when a worker has prepared it.
     results : dict
         What each worker said that has switched.
     """
@@ -50,6 +52,7 @@ class Reload:
     at_once: bool
     state: str = WAITS
     said: str = ""
+    fingerprint: str = ""
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
     _workers: list[str] = field(default_factory=list)
     _waiting: list[str] = field(default_factory=list)  # that are to be told next
@@ -71,6 +74,7 @@ class Reload:
             "number": self.number,
             "state": self.state,
             "said": self.said,
+            "model": self.fingerprint,
             "done": sorted(self.results),
             "result": next(iter(self.results.values()), None),
         }
@@ -90,6 +94,8 @@ class Reload:
         if how_far == REFUSED:  # the others have switched: it starts again, with their model
             self.said = f"{worker}: {value}"
             return [Stop(worker), *self._next()]
+        if how_far == PREPARED:
+            self.fingerprint = value or ""
         if how_far == DONE:
             self.results[worker] = value
         return self._next()

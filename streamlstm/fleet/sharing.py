@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial, wraps
+from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +17,28 @@ from .inheritance import Inheritance
 from .members import Member, Stores
 from .moves import Moves
 from .ownership import Ownership
+from .takeover import Takeover
 
 AT_ONCE = 32  # partitions of one move: few, so that each is away for a moment only
+
+
+_S = TypeVar("_S", bound="Sharing")
+_P = ParamSpec("_P")
+
+
+def deferred(
+    event: Callable[Concatenate[_S, _P], list[Action]],
+) -> Callable[Concatenate[_S, _P], list[Action]]:
+    """Let what follows from an event wait until a takeover is over."""
+
+    @wraps(event)
+    def happened(self: _S, /, *args: _P.args, **kwargs: _P.kwargs) -> list[Action]:
+        if self.takeover is None:
+            return event(self, *args, **kwargs)
+        self.queued.append(partial(event, self, *args, **kwargs))
+        return []
+
+    return happened
 
 
 @dataclass
@@ -35,6 +58,11 @@ class Sharing:
         Those under way.
     held : bool
         No move begins.
+    takeover : Takeover or None
+        While it is found out how far workers are that were somebody else's until now. What happens
+        meanwhile follows when that is known.
+    queued : list of callable
+        What has happened meanwhile.
     """
 
     stores: Stores = Stores.OWN
@@ -46,6 +74,8 @@ class Sharing:
     held: bool = False
     heirs: Inheritance = field(init=False)
     levels: bool = True  # partitions move until workers have nearly as much each
+    takeover: Takeover | None = None
+    queued: list[Callable[[], list[Action]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.begin(self.owned)

@@ -16,9 +16,8 @@ from .actions import Action
 from .coordinator import Coordinator
 from .doing import Doing
 from .gateway import NAME as GATEWAY
-from .launcher import Ended, Event, Joined, Launcher, Leaves, Left, Runs, Said
+from .launcher import Ended, Event, Joined, Launcher, Said
 from .machine import ENDED_WELL
-from .members import machine_of
 from .model import FleetModel
 from .storage import Storage
 from .watch import Watch
@@ -44,8 +43,6 @@ class Supervisor:
         Whether streams that are idle leave memory for others.
     on_ready : callable
         Called when the fleet has begun to serve.
-    takes_over : bool
-        Whether the workers of the record go on, on many machines that join one after the other.
 
     Attributes
     ----------
@@ -67,18 +64,12 @@ class Supervisor:
         wakeup: Wakeup,
         evicts: bool = False,
         on_ready: Callable[[], object] = lambda: None,
-        takes_over: bool = False,
     ) -> None:
         self._launcher, self._storage, self._log = launcher, storage, log
         self._wakeup, self._on_ready = wakeup, on_ready
         self._model, self._coordinator = model, (coordinator := Coordinator(storage.stores))
-        self._takes_over, actions = takes_over, list[Action]()
         try:
-            if takes_over:
-                coordinator.machines.clear()
-                actions = coordinator.take_over(storage.read(), storage.alive())
-            else:
-                coordinator.resume(*storage.resume())
+            actions = self._resume()
         except StreamLSTMError:
             self.close()
             raise
@@ -90,6 +81,11 @@ class Supervisor:
         self._failed: str | None = None  # a worker that could not start
         self._stopping = False
         self._do(actions)
+
+    def _resume(self) -> Sequence[Action]:
+        """Go on from what is stored; return what has to be done for it."""
+        self._coordinator.resume(*self._storage.resume())
+        return []
 
     def run(self, machine: Joined) -> bool:
         """Serve with the workers of one machine until a signal comes, then stop them.
@@ -131,9 +127,6 @@ class Supervisor:
         self._doing.go_on(now, not self._model.is_changing)
         if now >= self.watch.next_tick:
             self._tick()
-        takeover = self._coordinator.takeover
-        if takeover is not None and not takeover.waiting:
-            self._later(self._finish_takeover)
         self._reload()
         if not self.watch.ready and self._coordinator.is_ready and self._launcher.serves:
             self.watch.ready = True
@@ -141,14 +134,9 @@ class Supervisor:
             self._on_ready()
         return not self._stopping
 
-    def _finish_takeover(self) -> None:
-        self._do(self._coordinator.finish_takeover(self._arrived()))
-
     def _tick(self) -> None:
         self.watch.tick()
         self._limit()
-        if self._takes_over:
-            self._show()
         if self._doing.is_done:
             self._later(lambda: self._storage.keep(self._coordinator.owned.record))
         if self.watch.ready and self.watch.ticks % WEIGH_TICKS == 0:
@@ -161,48 +149,14 @@ class Supervisor:
     # --- what happens ---
 
     def _happened(self, event: Event) -> None:
-        coordinator = self._coordinator
         match event:
             case Said(sender, message):
                 self._said(sender, message)
             case Ended(worker, status, lived):
                 self._ended(worker, status, lived)
-            case Joined(machine, workers, streams, runs):
+            case Joined(machine, workers, streams, _):
                 self.watch.capacities[machine] = streams
-                self._later(partial(self._joined, machine, workers, runs))
-            case Leaves(machine):
-                self._later(lambda: self._do(coordinator.leaves(machine)))
-            case Left(machine, reason):
-                self._log(f"machine {machine}: {reason}")
-                self.watch.capacities.pop(machine, None)
-                self._later(partial(self._left, machine))
-
-    def _joined(self, machine: str, workers: int, runs: Sequence[Runs]) -> None:
-        """Let a machine have its workers; some may run, if somebody else has led until now."""
-        coordinator, alive = self._coordinator, set(self._storage.alive() if runs else ())
-        self._do(coordinator.joined(machine, workers, {each.worker: each.pid for each in runs}))
-        waiting = set() if coordinator.takeover is None else set(coordinator.takeover.waiting)
-        for worker, pid, hello in runs:
-            if worker in waiting and hello is not None:
-                self._serving.add(worker)
-                self.watch.metrics[worker] = hello[-1]
-                self._do(coordinator.found(worker, pid))
-            elif worker in alive and hello is not None:
-                self._said(worker.encode(), wire.Control("hello", list(hello)))
-        running = {each.worker for each in runs}
-        for worker in [each for each in waiting if machine_of(each) == machine]:
-            if worker not in running:  # its agent could not tell anybody
-                self._later(partial(self._died, worker, 0.0))
-
-    def _left(self, machine: str) -> None:
-        """Give what a machine had to the others; its workers commit nothing any more."""
-        for worker in [
-            k for k, each in self._coordinator.members.items() if each.machine == machine
-        ]:
-            self._storage.ended(worker)
-            self.watch.forget(worker)
-            self._serving.discard(worker)
-        self._do(self._coordinator.left(machine, self._arrived()))
+                self._do(self._coordinator.joined(machine, workers))
 
     def _said(self, sender: bytes, message: wire.Control) -> None:
         match message.name:
@@ -215,8 +169,6 @@ class Supervisor:
                 self._hello(sender, wire.FleetWorker(name, router, pull, xpub), pid, *about)
             case "reload":
                 self._reload_said(*message.fields)
-            case "reported":
-                self._coordinator.reported(*message.fields)
             case _:
                 self._do(self._coordinator.said(message))
 
@@ -249,11 +201,15 @@ class Supervisor:
         """Note that the process of a worker has ended."""
         self.watch.forget(worker)
         self._serving.discard(worker)
-        if not (self.watch.ready or self._takes_over) and status not in ENDED_WELL:
+        if status not in ENDED_WELL and self._could_not_start(worker):
             self._failed, self._stopping = worker, True
         elif worker != GATEWAY:
             self._limit()  # what it had is free for those who take it over
             self._later(partial(self._died, worker, lived))
+
+    def _could_not_start(self, _worker: str) -> bool:
+        """Tell whether the fleet has not started, as this worker could not."""
+        return not self.watch.ready
 
     def _died(self, worker: str, lived: float) -> None:
         """Give what a worker had to others, which then read all that it has committed."""
@@ -314,9 +270,7 @@ class Supervisor:
         self._launcher.tell(sender, reply)
 
     def _show(self) -> None:
-        if self._takes_over:
-            self._launcher.show(self.watch.status())
-        elif self.watch.ready:
+        if self.watch.ready:
             self._launcher.show(self._coordinator.status())
 
     def _options(self, folder: str) -> tuple[int | None, Sequence[str]]:

@@ -42,9 +42,12 @@ class Takeover:
     ----------
     waiting : set of str
         Workers that live and have not reported.
+    ended : frozenset of str
+        Workers that had ended before.
     """
 
     waiting: set[str]
+    ended: frozenset[str] = frozenset()
     _departing: dict[int, Departing] = field(default_factory=dict)
     _arriving: dict[int, Arriving] = field(default_factory=dict)
     _reported: set[str] = field(default_factory=set)

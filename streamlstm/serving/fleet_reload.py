@@ -28,7 +28,8 @@ class FleetReload:
     service : Service
     tell : callable
         Sends the supervisor the number of a reload, how far it is (PREPARED, REFUSED or DONE), and
-        a sentence, or what a reply to RELOAD says; or, WANTED, that a client asks for one.
+        the model's fingerprint, a sentence, or what a reply to RELOAD says; or, WANTED, that a
+        client asks for one.
     folder : Path
         Of the fleet on this machine, in which models are.
     """
@@ -50,6 +51,7 @@ class FleetReload:
             "cancel": self._cancel,
             "no-reload": self._no_reload,
             "reloaded": self._reloaded,
+            "forget-reload": self._forget,
         }
 
     def _want(self, anew: bool) -> None:
@@ -73,6 +75,15 @@ class FleetReload:
     def _cancel(self, number: int, reason: str) -> None:
         if number == self._number:
             self._reloader.cancel(reason)
+
+    def _forget(self, reason: str) -> None:
+        """Give up a change of a supervisor that is none any more, unless it is done here."""
+        if self._number:
+            self._reloader.cancel(reason)
+        elif self._held is not None:
+            self._reloaded()
+        elif self._wanted:
+            self._no_reload(reason)
 
     def _no_reload(self, reason: str) -> None:
         """Let a client that has asked know that the fleet does not change its model."""
@@ -101,6 +112,6 @@ class FleetReload:
                 self._answer = response
             else:
                 self._held = response
-        elif self._reloader.is_prepared and not self._said:
+        elif (fingerprint := self._reloader.prepared) and not self._said:
             self._said = True
-            self._tell(self._number, PREPARED, None)
+            self._tell(self._number, PREPARED, fingerprint)

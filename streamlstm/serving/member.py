@@ -65,7 +65,7 @@ class Member:
         name: str,
         nudge: Callable[[], object],
     ) -> None:
-        self._streams = streams = engine.hand_over()
+        self._engine, self._streams = engine, (streams := engine.hand_over())
         self._partitions, self._checkpointer = partitions, checkpointer
         partitions.name = name
         self._link, self._name, self._eviction = link, name, eviction
@@ -172,7 +172,8 @@ class Member:
         """Tell a supervisor that was none of this fleet before how far all moves are."""
         departing = [(move, *each.report()) for move, each in self._departures.items()]
         departing += [(move, each, "deletes") for move, (_, each) in self._deleted.items()]
-        self._tell("reported", self._name, departing, self._arrivals.report())
+        arriving, model = self._arrivals.report(), self._engine.model.fingerprint
+        self._tell("reported", self._name, departing, arriving, model)
 
     # --- commands: what comes ---
 

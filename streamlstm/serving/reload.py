@@ -79,9 +79,11 @@ class Reloader:
         self.count = 0
 
     @property
-    def is_prepared(self) -> bool:
-        """True when a model waits for :meth:`release`."""
-        return self._held and isinstance(self._outcome, _Prepared)
+    def prepared(self) -> str:
+        """The fingerprint of a model that waits for :meth:`release`; empty if none does."""
+        if not self._held or not isinstance(self._outcome, _Prepared):
+            return ""
+        return self._outcome.reload.result.model
 
     def begin(self, anew: bool, file: Path | None = None, hold: bool = False) -> None:
         """Begin to prepare the model of the file; :meth:`turn` returns the outcome.

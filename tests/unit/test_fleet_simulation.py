@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 
+from benchmarks.virtual import machine_schedule
 from benchmarks.virtual.fleet import FaultError
 from benchmarks.virtual.schedule import run
+from benchmarks.virtual.shared import SharedWorker
 from benchmarks.virtual.worker import Worker
+from streamlstm.fleet.coordinator import Coordinator
 from streamlstm.fleet.moves import Moves
 from streamlstm.fleet.ownership import Ownership
+from streamlstm.fleet.takeover import Takeover
 
 from ..exhaustive import exhaustive, short
 
@@ -23,6 +27,25 @@ SEEDS = range(600)  # until one finds the fault
 def test_nothing_is_lost_doubled_or_left_over(seeds: range) -> None:
     for seed in seeds:
         run(seed)
+
+
+@pytest.mark.parametrize("seeds", [short(range(20)), exhaustive(range(60))], ids=["few", "many"])
+def test_nothing_is_lost_when_machines_are(seeds: range) -> None:
+    """Nor when the one that leads is lost, or stopped and woken."""
+    for seed in seeds:
+        machine_schedule.run(seed)
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [
+        pytest.param(81, id="a worker starts while another machine begins to lead"),
+        pytest.param(426, id="machines that have not joined yet are not away"),
+        pytest.param(496, id="a machine is lost that was asked to leave meanwhile"),
+    ],
+)
+def test_a_schedule_of_machines_that_was_wrong_once(seed: int) -> None:
+    machine_schedule.run(seed)
 
 
 @pytest.mark.parametrize(
@@ -67,3 +90,23 @@ def test_a_fault_is_found(
     monkeypatch.setattr(where, name, fault)
     with pytest.raises(FaultError, match="seed"):
         deque(map(run, seeds), maxlen=0)
+
+
+def turn_nothing_back(*_: Any) -> list[Any]:
+    return []
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "fault"),
+    [
+        pytest.param(Takeover, "_turn_back", turn_nothing_back, id="half of it stays"),
+        pytest.param(Coordinator, "found", lambda *_: [], id="nobody is asked"),
+        pytest.param(SharedWorker, "renew", lambda *_: None, id="nobody renews a lease"),
+    ],
+)
+def test_a_fault_of_machines_is_found(
+    where: type, name: str, fault: Callable[..., object], monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(where, name, fault)
+    with pytest.raises(FaultError, match="seed"):
+        deque(map(machine_schedule.run, range(200)), maxlen=0)

@@ -16,7 +16,10 @@ START_SECONDS = 60.0  # in which a fleet is ready, also if kernels have to be co
 
 def scale(
     workers: Annotated[
-        int | None, Argument(min=1, metavar="[N]", help="How many workers.", show_default=False)
+        int | None, Argument(min=0, metavar="[N]", help="How many workers.", show_default=False)
+    ] = None,
+    machine: Annotated[
+        str | None, Option(metavar="NAME", help="On this machine; else on all together, evenly.")
     ] = None,
     machines: Annotated[
         int | None, Option(min=1, help="How many machines, of a fleet that was started with --ray.")
@@ -31,6 +34,7 @@ def scale(
     Example:
       streamlstm fleet scale 8
       streamlstm fleet scale 2 --no-wait
+      streamlstm fleet scale 4 --machine b
       streamlstm fleet scale --machines 4
     """  # noqa: D301 - \b keeps the lines of the example apart
     if (workers is None) == (machines is None):
@@ -39,7 +43,11 @@ def scale(
         _wait_for(endpoints)
     if machines is not None:
         _resize(endpoints, machines)
-    question = ("status",) if workers is None else ("scale", workers)
+    question = (
+        ("status",)
+        if workers is None
+        else ("scale", workers, *([] if machine is None else [machine]))
+    )
     _change(endpoints, wait, json, *question)
 
 
@@ -67,16 +75,19 @@ def _wait_for(endpoints: Path) -> None:
 
 
 def drain(
-    worker: Annotated[str, Argument(metavar="WORKER", help="Its name, such as w2.")],
+    worker: Annotated[
+        str, Argument(metavar="WORKER", help="Its name, such as w2; or that of a machine.")
+    ],
     endpoints: Endpoints = FILE,
     wait: Wait = True,
     json: Json = False,
 ) -> None:
-    """Let a worker hand over all it has to the others, and end.
+    """Let a worker, or all of a machine, hand over all it has to the others, and end.
 
     \b
     Example:
       streamlstm fleet drain w2
+      streamlstm fleet drain b
     """  # noqa: D301 - \b keeps the lines of the example apart
     _change(endpoints, wait, json, "drain", worker)
 

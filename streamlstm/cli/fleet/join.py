@@ -42,6 +42,7 @@ def check_joining(
     EndpointError
         If it cannot be reached there, or not safely.
     """
+    from streamlstm.errors import EndpointError
     from streamlstm.serving.endpoints import check_endpoint
 
     if not join:
@@ -64,7 +65,13 @@ def check_joining(
     if control is None:
         control = f"{router.rpartition(':')[0]}:*" if router.startswith("tcp://") else router
     has_key = given["key"] is not None
-    return Joining(name, check_endpoint("control", control, given["insecure"], has_key))
+    address = check_endpoint("control", control, given["insecure"], has_key)
+    if "://0.0.0.0:" in address or "://[::]:" in address:
+        raise EndpointError(
+            f"--control {control}: the other machines have to reach this one there: expected an "
+            "address that it has, likewise in --router"
+        )
+    return Joining(name, address)
 
 
 def run_agent(
@@ -74,11 +81,15 @@ def run_agent(
     given: Mapping[str, Any],
     workers: int,
     capacity: int,
+    metrics: str | None,
     log: Callable[[str], None],
     systemd: Notifier,
 ) -> bool:
     """Run the agent of this machine; tell whether all ended well."""
     from streamlstm.fleet.agent import Agent, Model
+    from streamlstm.serving.access.curve_server import CurveServer
+
+    from .metrics import serving_metrics
 
     agent = Agent(
         machine,
@@ -91,11 +102,15 @@ def run_agent(
         log,
         lambda: on_ready(),
         given["when_full"] == "evict-idle",
+        None if given["key"] is None else CurveServer(given["key"], given["allow"]),
     )
 
     def on_ready() -> None:
         log(READY)
         systemd.ready(agent.health_problem, f"machine {joining.name} serves")
 
-    with agent:
+    about = (lambda: agent.seen), agent.metrics, agent.health_problem, agent.readiness_problem
+    with agent, serving_metrics(metrics, given["insecure"], *about) as url:
+        if url:
+            log(f"metrics {url}")
         return agent.run()

@@ -1,6 +1,6 @@
 """``streamlstm fleet MODEL``: starts the workers of a fleet and watches them."""
 
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +15,6 @@ from .passed_on import OWN, as_arguments
 
 if TYPE_CHECKING:
     from streamlstm.fleet.machine import Machine
-    from streamlstm.fleet.supervisor import Supervisor
     from streamlstm.serving.systemd import Notifier
 
 
@@ -132,7 +131,9 @@ def serve(
     with closing(here), Notifier() as systemd:
         here.wakeup.on_stop = systemd.stopping
         if joining is not None:
-            ended_well = run_agent(here, joining, store, given, workers, capacity, _log, systemd)
+            ended_well = run_agent(
+                here, joining, store, given, workers, capacity, metrics, _log, systemd
+            )
         else:
             ended_well = _run(here, store, take_over, given, workers, capacity, metrics, systemd)
     if not ended_well:
@@ -161,6 +162,8 @@ def _run(
     from streamlstm.fleet.storage import open_storage
     from streamlstm.fleet.supervisor import Supervisor
 
+    from .metrics import serving_metrics
+
     supervisor = Supervisor(
         machine,
         open_storage(store, take_over),
@@ -175,23 +178,11 @@ def _run(
         _log(READY)
         systemd.ready(supervisor.watch.health_problem, f"{workers} workers serve")
 
-    with supervisor, _metrics(supervisor, metrics, given["insecure"]) as url:
+    watch = supervisor.watch
+    about = (lambda: watch.seen), (lambda: watch.metrics)
+    problems = watch.health_problem, watch.readiness_problem
+    with supervisor, serving_metrics(metrics, given["insecure"], *about, *problems) as url:
         if url:
             _log(f"metrics {url}")
         machine.start_gateway()
         return supervisor.run(Joined("", workers, capacity, ()))
-
-
-def _metrics(
-    supervisor: "Supervisor", address: str | None, insecure: bool
-) -> AbstractContextManager[str]:
-    """Serve the metrics of a fleet within ``with``, if there is an address for them."""
-    if address is None:
-        return nullcontext("")
-    from streamlstm.serving.fleet_metrics import FleetCollector
-    from streamlstm.serving.metrics_port import MetricsPort, serving
-
-    watch = supervisor.watch
-    collector = FleetCollector(lambda: watch.seen, lambda: watch.metrics)
-    port = MetricsPort(collector, watch.health_problem, watch.readiness_problem)
-    return serving(port, address, insecure)

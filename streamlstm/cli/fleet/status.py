@@ -30,6 +30,7 @@ def show(found: Mapping[str, Any], as_json: bool) -> None:
 
     from ..console import console
 
+    machines = len({worker["machine"] for worker in found["workers"]})
     table = Table("worker", "pid", box=None, pad_edge=False)
     for name in ("partitions", "streams", "rate", "p99", "memory", "restarts"):
         table.add_column(name, justify="right")
@@ -37,7 +38,7 @@ def show(found: Mapping[str, Any], as_json: bool) -> None:
     for worker in found["workers"]:
         table.add_row(*_cells(worker))
     if len(found["workers"]) > 1:
-        table.add_row(*_sums(found["workers"]), style="bold")
+        table.add_row(*_sums(found["workers"], machines), style="bold")
     console.print(table)
     if found["moving"]:
         console.print(f"{found['moving']:,} partitions are on their way to another worker")
@@ -77,7 +78,7 @@ def _what(worker: Mapping[str, Any]) -> str:
     return "leaves" if worker["leaves"] else ""
 
 
-def _sums(workers: list[Mapping[str, Any]]) -> list[str]:
+def _sums(workers: list[Mapping[str, Any]], machines: int) -> list[str]:
     def total(key: str) -> int:
         return sum(worker[key] or 0 for worker in workers)
 
@@ -87,7 +88,8 @@ def _sums(workers: list[Mapping[str, Any]]) -> list[str]:
     numbers = [f"{total(key):,.0f}" for key in ("partitions", "streams", "rate")]
     p99 = duration(slowest) if slowest else "-"
     memory = _mebibytes(total("memory"))
-    return [f"all {len(workers)}", "", *numbers, p99, memory, f"{total('restarts'):,}", ""]
+    where = f" on {machines} machines" if machines > 1 else ""
+    return [f"all {len(workers)}{where}", "", *numbers, p99, memory, f"{total('restarts'):,}", ""]
 
 
 def _number(value: float | None) -> str:
