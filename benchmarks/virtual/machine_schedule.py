@@ -13,8 +13,9 @@ from .schedule import GAP, PARTITIONS, PATIENCE, ROUNDS, Outcome, Publisher
 EVENTS = 16  # of a schedule
 MOST_MACHINES, MOST_WORKERS = 4, 3
 KINDS = {"kill": 6, "lose": 3, "leader": 2, "stop": 3, "wake": 3, "join": 4, "leave": 2}
-KINDS |= {"scale": 2, "move": 4, "drain": 1}
+KINDS |= {"scale": 2, "move": 4, "drain": 1, "hasty": 6}
 LONGEST_STOP = 4.0  # seconds
+HASTE = 0.012  # seconds after which whoever leads is lost while a partition moves, at most
 
 
 def run(seed: int) -> Outcome:
@@ -60,8 +61,10 @@ def _happen(fleet: Machines, chance: random.Random) -> None:
     elif kind == "lose":
         fleet.lose(machine)
     elif kind == "leader":
-        if fleet.leader is not None and fleet.leader.agent.name in fleet.agents:
-            fleet.lose(fleet.leader.agent.name)
+        _lose_leader(fleet)
+    elif kind == "hasty":
+        fleet.ask("move", chance.randrange(PARTITIONS), worker)
+        fleet.clock.after(HASTE * chance.random(), partial(_lose_leader, fleet))
     elif kind == "stop":
         fleet.stop(machine)
         fleet.clock.after(chance.random() * LONGEST_STOP, partial(fleet.wake, machine))
@@ -76,6 +79,11 @@ def _happen(fleet: Machines, chance: random.Random) -> None:
         fleet.ask("move", chance.randrange(PARTITIONS), worker)
     elif kind == "drain":
         fleet.ask("drain", chance.choice([machine, worker]))
+
+
+def _lose_leader(fleet: Machines) -> None:
+    if fleet.leader is not None and fleet.leader.agent.name in fleet.agents:
+        fleet.lose(fleet.leader.agent.name)
 
 
 def _settle(clock: Clock, fleet: Machines, publisher: Publisher, chance: random.Random) -> Outcome:

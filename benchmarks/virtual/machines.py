@@ -47,6 +47,8 @@ class Agent:
     pids: dict[str, int] = field(default_factory=dict)
     hellos: dict[str, wire.FleetWorker] = field(default_factory=dict)
     waiting: list[Callable[[], object]] = field(default_factory=list)
+    up: Link | None = None  # to whom it has joined, and back
+    down: Link | None = None
 
     def does(self, call: Callable[[], object]) -> None:
         """Do something, when the machine runs again if it is stopped."""
@@ -58,13 +60,12 @@ class Agent:
 
 @dataclass
 class Leader:
-    """Who leads: an agent, with a coordinator, and connections to all agents."""
+    """Who leads: an agent, with a coordinator, and the agents that have joined."""
 
     agent: Agent
     term: int
     coordinator: Coordinator
-    down: dict[str, Link] = field(default_factory=dict)
-    up: dict[str, Link] = field(default_factory=dict)
+    hands: dict[str, Agent] = field(default_factory=dict)
 
 
 class Machines:
@@ -109,7 +110,7 @@ class Machines:
         agent.stopped = True  # whatever it does from now on, it never does
         for worker in agent.pids:
             self.workers.pop(worker, None)
-        self._cut(name)
+        self._cut(agent)
 
     def stop(self, name: str) -> None:
         """Let a machine stand still."""
@@ -147,10 +148,10 @@ class Machines:
             leader = self.leader
             leader.agent.does(lambda: self._happen(leader, asked))
 
-    def _cut(self, machine: str) -> None:
-        if self.leader is not None and machine in self.leader.up:
-            self.leader.up[machine].cut()
-            self.leader.down[machine].cut()
+    def _cut(self, agent: Agent) -> None:
+        for link in (agent.up, agent.down):
+            if link is not None:
+                link.cut()
 
     def _runs(self, agent: Agent) -> bool:
         return self.agents.get(agent.name) is agent
@@ -178,21 +179,24 @@ class Machines:
         coordinator = Coordinator(Stores.SHARED, machines={})
         self.leader = leader = Leader(agent, self.store.term, coordinator)
         alive = self.store.alive(self.clock.now)
+        for name in set(self.store.members).difference(alive):
+            del self.store.members[name]
         self._happen(leader, lambda _: coordinator.take_over(self.store.record, alive))
 
     def _join(self, agent: Agent, leader: Leader) -> None:
         """Connect to whoever leads, and say what is here."""
         agent.term, name = leader.term, agent.name
-        for links in (leader.up, leader.down):
-            if name in links:
-                links[name].cut()
-            links[name] = Link(self.clock, self.chance, NETWORK)
+        self._cut(agent)
+        agent.up = Link(self.clock, self.chance, NETWORK)
+        agent.down = Link(self.clock, self.chance, NETWORK)
         running, hellos = dict(agent.pids), dict(agent.hellos)
 
         def joined(leader: Leader) -> list[Action]:
-            return self._joined(leader, name, agent.workers, running, hellos)
+            actions = [] if name not in leader.hands else self._left(leader, name)
+            leader.hands[name] = agent
+            return actions + self._joined(leader, name, agent.workers, running, hellos)
 
-        self._say(agent, joined)
+        self._say(agent, joined, True)
         if agent.leaves:
             self._say(agent, lambda leader: leader.coordinator.leaves(name))
 
@@ -205,15 +209,13 @@ class Machines:
         hellos: dict[str, wire.FleetWorker],
     ) -> list[Action]:
         coordinator = leader.coordinator
-        alive = set(self.store.alive(self.clock.now))
-        known = machine in coordinator.machines
-        actions = self._left(leader, machine) if known else []
-        actions += coordinator.joined(machine, workers, running)
+        members = set(self.store.members)
+        actions = coordinator.joined(machine, workers, running)
         waiting = set() if coordinator.takeover is None else set(coordinator.takeover.waiting)
         for worker, where in hellos.items():
             if worker in waiting:
                 actions += coordinator.found(worker, running[worker])
-            elif worker in alive:
+            elif worker in members:
                 actions += coordinator.serves(where, running[worker])
         for worker in sorted(each for each in waiting if machine_of(each) == machine):
             if worker not in running:
@@ -226,9 +228,9 @@ class Machines:
         for name in sorted(set(store.members) - set(store.alive(self.clock.now))):
             del store.members[name]
             actions += leader.coordinator.lost(name, store.folder.arrived)
-        for machine in list(leader.down):
-            if machine not in self.agents:  # as an agent that has said nothing for long
-                del leader.down[machine], leader.up[machine]
+        for machine, hand in list(leader.hands.items()):
+            if not self._runs(hand):  # as an agent that has said nothing for long
+                del leader.hands[machine]
                 actions += self._left(leader, machine)
         return actions
 
@@ -239,19 +241,20 @@ class Machines:
 
     # --- between agents and whoever leads ---
 
-    def _say(self, agent: Agent, event: Callable[[Leader], Sequence[Action]]) -> None:
+    def _say(
+        self, agent: Agent, event: Callable[[Leader], Sequence[Action]], joins: bool = False
+    ) -> None:
         """Let whoever leads know of an event, unless it is somebody else by then."""
         leader = self.leader
-        if leader is None or agent.term != leader.term or agent.name not in leader.up:
+        if leader is None or agent.term != leader.term or agent.up is None:
             return
         self.told += 1
-        up = leader.up[agent.name]
 
         def heard() -> None:
-            if leader.up.get(agent.name) is up:
+            if joins or leader.hands.get(agent.name) is agent:
                 self._happen(leader, event)
 
-        up.send(lambda: leader.agent.does(heard))
+        agent.up.send(lambda: leader.agent.does(heard))
 
     def _happen(self, leader: Leader, event: Callable[[Leader], Sequence[Action]]) -> None:
         if not self._runs(leader.agent):
@@ -287,8 +290,8 @@ class Machines:
 
     def _order(self, leader: Leader, machine: str, call: Callable[[Agent], object]) -> None:
         """Let an agent do something, as long as it belongs to this leader."""
-        agent = self.agents.get(machine)
-        if agent is None or machine not in leader.down:
+        agent = leader.hands.get(machine)
+        if agent is None or agent.down is None or agent.term != leader.term:
             return
         if leader.term != self.store.term and leader.agent is not agent:
             return
@@ -298,7 +301,7 @@ class Machines:
                 call(agent)
 
         self.told += 1
-        leader.down[machine].send(lambda: agent.does(arrived))
+        agent.down.send(lambda: agent.does(arrived))
 
     def _tell(self, leader: Leader, worker: str, what: str, fields: Any) -> None:
         def told(agent: Agent) -> None:

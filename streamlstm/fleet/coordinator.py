@@ -225,8 +225,8 @@ class Coordinator(Orders):
     def _gone(self, member: Member, arrived: Mapping[int, int]) -> list[Action]:
         """Give what a worker had to those that serve."""
         name, member.where, member.new = member.name, None, False
-        serving = self.serving()
-        retires = bool(serving) or (member.leaves and not self.owned.of(name))
+        serving, nothing = self.serving(), not self.owned.of(name)
+        retires = bool(serving) or (member.leaves and nothing) or self.is_away(member)
         tells, inherited = self.moves.died(name, arrived, retires)
         self.heirs.died(name)
         if retires:

@@ -53,7 +53,8 @@ class Leader(Supervisor):
 
     def _joined(self, machine: str, workers: int, runs: Sequence[Runs]) -> None:
         """Let a machine have its workers; some may run, if somebody else has led until now."""
-        coordinator, alive = self._coordinator, set(self._storage.alive() if runs else ())
+        coordinator = self._coordinator
+        members = set(self._storage.members() if runs else ())
         self._do(coordinator.joined(machine, workers, {each.worker: each.pid for each in runs}))
         waiting = set() if coordinator.takeover is None else set(coordinator.takeover.waiting)
         for worker, pid, hello in runs:
@@ -61,7 +62,7 @@ class Leader(Supervisor):
                 self._serving.add(worker)
                 self.watch.metrics[worker] = hello[-1]
                 self._do(coordinator.found(worker, pid))
-            elif worker in alive and hello is not None:
+            elif worker in members and hello is not None:
                 self._said(worker.encode(), wire.Control("hello", list(hello)))
         running = {each.worker for each in runs}
         for worker in [each for each in waiting if machine_of(each) == machine]:

@@ -128,22 +128,30 @@ class Orders(Sharing):
             Process ids of its workers that run.
         """
         self.machines[machine] = False
+        self.joins[machine] = self.joins.get(machine, 0) + 1
         for name, pid in running.items():
             member = self.members.setdefault(name, Member(name))
             member.starts, member.pid = True, pid
-        return self._joined(machine, workers)
+        return self._joined(machine, workers, self.joins[machine])
 
     @deferred
-    def _joined(self, machine: str, workers: int) -> list[Action]:
-        if machine not in self.machines:  # it has left since
+    def _joined(self, machine: str, workers: int, join: int) -> list[Action]:
+        if not self._is_there(machine, join):
             return []
         resize(self.members, machine, workers)
         return self.resized()
 
-    @deferred
     def leaves(self, machine: str) -> list[Action]:
         """Let a machine hand over all that it has, and end."""
-        if machine not in self.machines:  # it is gone already
+        return self._leaves(machine, self.joins.get(machine, 0))
+
+    def _is_there(self, machine: str, join: int) -> bool:
+        """Tell whether a machine has not left since it joined for the so manieth time."""
+        return machine in self.machines and self.joins.get(machine, 0) == join
+
+    @deferred
+    def _leaves(self, machine: str, join: int) -> list[Action]:
+        if not self._is_there(machine, join):
             return []
         self.machines[machine] = True
         for member in self.members.values():

@@ -52,6 +52,8 @@ class Sharing:
     members : dict of str to Member
     machines : dict of str to bool
         Those that are there, and whether each leaves.
+    joins : dict of str to int
+        How often each machine has joined.
     weight : float64[PARTITIONS]
         Of each partition (balance.py).
     moves : Moves
@@ -69,6 +71,7 @@ class Sharing:
     owned: Ownership = field(default_factory=Ownership)
     members: dict[str, Member] = field(default_factory=dict)
     machines: dict[str, bool] = field(default_factory=lambda: {"": False})
+    joins: dict[str, int] = field(default_factory=dict)
     weight: NDArray[np.float64] = field(default_factory=lambda: weights(np.zeros(wire.PARTITIONS)))
     moves: Moves = field(init=False)
     held: bool = False

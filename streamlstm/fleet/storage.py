@@ -91,13 +91,23 @@ class Storage:
             If that cannot be noted now.
         """
 
-    def alive(self) -> list[str]:
+    def members(self) -> list[str]:
         """Return the workers that may commit, where others than this supervisor have begun them.
 
         Raises
         ------
         StoreError
             If that cannot be read now.
+        """
+        return []
+
+    def alive(self) -> list[str]:
+        """Let no worker commit any more whose lease has ended; return the others.
+
+        Raises
+        ------
+        StoreError
+            If that cannot be noted now.
         """
         return []
 
@@ -222,8 +232,12 @@ class SharedStorage(Storage):
         """End the membership of a worker at once."""
         self._table.ended(worker)
 
-    def alive(self) -> list[str]:
+    def members(self) -> list[str]:
         """Return the workers that may commit."""
+        return self._table.members()
+
+    def alive(self) -> list[str]:
+        """Let no worker commit any more whose lease has ended; return the others."""
         return self._table.alive()
 
     def lost(self) -> list[str]:

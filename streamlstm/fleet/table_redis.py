@@ -90,9 +90,22 @@ class TableRedis:
                 if member.name == worker:
                     self._fleet.expel(worker, member.token, ended=True)
 
+    def members(self) -> list[str]:
+        """Return the workers that are members."""
+        return [member.name for member in self._fleet.members()]
+
     def alive(self) -> list[str]:
-        """Return the workers whose leases run."""
-        return [member.name for member in self._fleet.members() if member.lives]
+        """End the memberships of workers without a lease; return the others.
+
+        So none of them commits anything any more, whatever it does later.
+        """
+        with self._lock:
+            found = self._fleet.members()
+            if time.monotonic() >= self._grace_until:
+                gone = [each for each in found if not each.lives]
+                ended = {each for each in gone if self._fleet.expel(each.name, each.token)}
+                found = [each for each in found if each not in ended]
+        return [member.name for member in found]
 
     def lost(self) -> list[str]:
         """Return the workers whose leases have ended since the last call: they commit nothing."""

@@ -109,4 +109,4 @@ def test_a_fault_of_machines_is_found(
 ) -> None:
     monkeypatch.setattr(where, name, fault)
     with pytest.raises(FaultError, match="seed"):
-        deque(map(machine_schedule.run, range(200)), maxlen=0)
+        deque(map(machine_schedule.run, range(250)), maxlen=0)
