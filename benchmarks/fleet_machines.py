@@ -18,6 +18,7 @@ import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from streamlstm import wire
 from streamlstm.client.client import Client
 
 from .harness import Row, parser, report, steps
@@ -56,12 +57,13 @@ def lost(which: str) -> float:
             Load(router, range(STREAMS)) as table,
         ):
             mine = next(s for s, p in table.partition.items() if table.router[p] == router)
-            client.step(mine, rows[0])
+            client.step(mine, rows[0], seq=1)
+            table.ask(router, wire.Barrier(1, 0))  # it is committed
             began = time.perf_counter()
             _signal(pids, signal.SIGSTOP)
             if which != "stopped":
                 _signal(pids, signal.SIGKILL)
-            client.step(mine, rows[1])
+            client.step(mine, rows[1], seq=2)
             took = time.perf_counter() - began
         _signal(pids, signal.SIGCONT)
         return took
