@@ -56,6 +56,13 @@ class RayChaosRun(FleetChaosRun):
             self._cluster.restart(self._lost.pop())
         return super().round()
 
+    def _wait_until(self, condition: Callable[[], bool], publisher: Publisher) -> None:
+        try:
+            super()._wait_until(condition, publisher)
+        except ViolationError as error:
+            logs = [f"{a}:\n{m.log()}" for a, m in self._cluster.machines.items()]
+            raise ViolationError("\n".join([str(error), *logs])) from None
+
     # --- machines ---
 
     def _one(self) -> str:
@@ -113,10 +120,21 @@ class RayChaosRun(FleetChaosRun):
 
     def _look_again(self) -> None:
         """Let the endpoints file have what is there now, if Ray's head is."""
-        try:
+        with suppress(RuntimeError):
             self._fleet.status()
-        except RuntimeError:
-            time.sleep(LOOK_SECONDS)
+        time.sleep(LOOK_SECONDS)
+
+    def _look_until_seen(self) -> None:
+        """Let the endpoints file have what is there now, for whoever begins with it."""
+        deadline = time.monotonic() + TIMEOUT
+        while True:
+            try:
+                self._fleet.status()
+                return
+            except RuntimeError as error:
+                if time.monotonic() > deadline:
+                    raise ViolationError(f"no agent answers: {error}") from None
+                time.sleep(LOOK_SECONDS)
 
     def _move_some(self) -> None:
         with suppress(StreamLSTMError):  # the agent that was asked has ended
@@ -150,12 +168,12 @@ class RayChaosRun(FleetChaosRun):
 
     def _start_publisher(self) -> None:
         if self._publisher is None:
-            self._look_again()
+            self._look_until_seen()
             journal = self._folder / "publisher.journal"
             self._publisher = Publisher(str(self._file), journal, self._streams, self._seed)
 
     def _client(self) -> Client:
-        self._look_again()
+        self._look_until_seen()
         return super()._client()
 
     def __exit__(self, *exception: object) -> None:

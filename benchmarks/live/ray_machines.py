@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -52,16 +51,21 @@ class RayMachine:
         self._log = Path(tempfile.mkdtemp(dir=folder)) / "log"
         options = ["--block", "--disable-usage-stats", "--include-log-monitor=false"]
         options += [f"--node-ip-address={address}", f"--object-store-memory={OBJECT_STORE}"]
+        self._command = [
+            *(sys.executable, "-c", _RAY, "start"),
+            *(*options, f"--temp-dir={self._log.parent}", *command),
+        ]
+        self._environment = {**os.environ, **settings}
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-c", _RAY, "start"),
-                    *(*options, f"--temp-dir={self._log.parent}", *command),
-                ],
+            return subprocess.Popen(
+                self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **settings},
+                env=self._environment,
                 start_new_session=True,
             )
 
@@ -75,10 +79,18 @@ class RayMachine:
         """
         deadline = time.monotonic() + START_SECONDS
         while "will now block forever" not in (said := self._log.read_text()):
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if "timed out during startup" in said and time.monotonic() < deadline:
+                self.kill()  # after 30 s, which it can take where others use the processor
+                self._process = self._start()
+            elif self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"Ray did not start at {self.address}:\n{said[-2000:]}")
             time.sleep(0.05)
         return said
+
+    def log(self) -> str:
+        """Return the ends of the logs of the actors that were here."""
+        logs = sorted(self._log.parent.glob("session_*/logs/worker-*.err"))
+        return "\n".join(f"{path.name}:\n{path.read_text()[-3000:]}" for path in logs)
 
     def processes(self) -> list[int]:
         """Return the pids of all that runs on this machine."""
@@ -147,16 +159,16 @@ class RayMachines:
         self._cpus = cpus
         self._folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # for paths of sockets
         self._settings = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}
-        self._settings |= {"RAY_USAGE_STATS_ENABLED": "0", **settings}
+        self._settings |= {"RAY_USAGE_STATS_ENABLED": "0"}
+        self._settings |= {"TMPDIR": str(self._folder), **settings}
         self.machines: dict[str, RayMachine] = {}
         self._added = 0
         self._redis = RedisServer(self._folder, listens=True) if outlives else None
         if self._redis is not None:
             self._settings["RAY_REDIS_ADDRESS"] = f"127.0.0.1:{self._redis.port}"
         self.head = self._start_head(0)
-        found = re.search(r"--address='([0-9.]+:([0-9]+))'", self._waited(self.head))
-        assert found is not None
-        self.address, self._port = found[1], int(found[2])
+        self.address = self._waited(self.head).partition("--address='")[2].partition("'")[0]
+        self._port = int(self.address.rpartition(":")[2])
         self.environment = {**self._settings, "RAY_ADDRESS": self.address}
 
     def _start_head(self, port: int) -> RayMachine:
@@ -204,8 +216,10 @@ class RayMachines:
         """Kill everything."""
         for machine in [*self.machines.values(), *([self.head] if hasattr(self, "head") else [])]:
             machine.kill()
+        self.machines.clear()
         if self._redis is not None:
             self._redis.kill()
+            self._redis = None
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> Self:

@@ -1,10 +1,14 @@
 """The manifests in deploy/kubernetes fit Kubernetes' own schemas, each other and our commands."""
 
+import socket
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
+
+from streamlstm.cli import app
 
 validator = pytest.importorskip(
     "kubernetes_validate", reason="needs the schemas: pip install kubernetes-validate"
@@ -81,3 +85,31 @@ def test_the_agent_has_what_it_names() -> None:
     given = one("Secret", keys["secretName"])["stringData"]
     assert {item["key"] for item in keys["items"]} < set(given)
     assert set(given.values()) == {"REPLACE-ME"}  # no key of anybody is in the repository
+
+
+def test_the_command_is_one_of_ours(tmp_path: Path) -> None:
+    """It comes as far as to its store, of which there is none."""
+    keys = CliRunner().invoke(app, ["keys", "new", "fleet", "--out", str(tmp_path)])
+    assert keys.exit_code == 0, keys.output
+    model = next((FOLDER.parent.parent / "streamlstm/models").glob("*.safetensors"))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    values = {
+        "/model/model.safetensors": str(model),
+        "/keys": str(tmp_path),
+        "/run/streamlstm": str(tmp_path),
+        "streamlstm-redis:6379": f"127.0.0.1:{port}",
+        ":7400": ":*",
+        ":7500": ":*",
+        ":9464": ":*",
+        "$(POD_IP)": "127.0.0.1",
+        "$(POD_NAME)": "streamlstm-0",
+        "$(REDIS_PASSWORD)": "secret",
+    }
+    [container] = AGENT["spec"]["containers"]
+    given = "\n".join(container["args"])
+    for name, value in values.items():
+        assert name in given
+        given = given.replace(name, value)
+    shown = CliRunner().invoke(app, given.split("\n"))
+    assert f"127.0.0.1:{port}" in str(shown.exception), f"{shown.output} {shown.exception!r}"

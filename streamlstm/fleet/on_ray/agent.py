@@ -13,9 +13,10 @@ from typing import Any
 
 import ray
 
-from ...errors import StreamLSTMError
+from ...errors import BadValueError, StreamLSTMError
 from ...files import replace_file
 from ...serving.logs import message_of
+from ..machine import ENDED_WELL
 from ..processes import Process
 from ..question import ask
 from ..restarts import STEADY_SECONDS, wait_before
@@ -24,7 +25,7 @@ from .plan import Plan, here, machine_name
 
 LINES = 12  # of the agent's log that are kept for whoever asks why it ended
 STOP_SECONDS = 300.0  # in which an agent that was asked to end hands all over, else it is killed
-AGAIN_SECONDS = 0.5  # between the signals to one that is to end at once
+AGAIN_SECONDS = 3.0  # after which one that is to end at once is told not to wait for others
 
 
 class Agent:
@@ -155,12 +156,17 @@ class Agent:
             "lines": list(self._lines),
         }
 
-    def ask(self, *question: Any) -> tuple[bool, Any]:
-        """Ask the agent; return whether it has answered, and the status or why not."""
+    def ask(self, *question: Any) -> tuple[bool, Any] | None:
+        """Ask the agent; return whether the fleet does it, and the status or why not.
+
+        None if it does not answer: it starts, or ends.
+        """
         try:
             return True, ask(self._endpoints, *question)
-        except StreamLSTMError as error:
+        except BadValueError as error:
             return False, str(error)
+        except StreamLSTMError:
+            return None
 
     def stop(self, hand_over: bool) -> bool:
         """End the agent, after other machines have all that it has or at once.
@@ -170,15 +176,15 @@ class Agent:
         bool
             Whether it ended well, and has lost nothing.
         """
-        deadline = time.monotonic() + STOP_SECONDS
+        waits = [STOP_SECONDS] if hand_over else [AGAIN_SECONDS, STOP_SECONDS]
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
-            while (process := self._process) is not None:
-                process.stop()
-                if time.monotonic() >= deadline:
-                    process.kill()
-                # A second signal says that it is not to wait for other machines.
-                self._changed.wait(STOP_SECONDS if hand_over else AGAIN_SECONDS)
+            for seconds in waits:  # a second signal says that it is not to wait for other machines
+                if (process := self._process) is not None:
+                    process.stop()
+                    self._changed.wait_for(lambda: self._process is None, seconds)
+            if (process := self._process) is not None:
+                process.kill()
         self._thread.join()
-        return self._status == 0
+        return self._status in ENDED_WELL

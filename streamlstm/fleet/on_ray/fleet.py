@@ -114,20 +114,24 @@ class RayFleet:
             If no agent answers.
         """
         looked, agents = self.look(), self.agents()
-        ready = [name for name, found in looked.items() if found is not None and found["ready"]]
-        if not ready:
-            raise WorkerTimeoutError(NOBODY)
-        answer = {ready[0]: agents[ready[0]].ask.remote(*question)}
-        answered, said = answers(answer, ASK_SECONDS).get(ready[0], (None, None))
-        if answered is None:
-            raise WorkerTimeoutError(f"{ready[0]}: has ended while it was asked; ask again")
-        if not answered:
-            raise BadValueError(said)
-        said["agents"] = [
-            {"name": name, **{key: (found or {}).get(key) for key in ABOUT}}
-            for name, found in looked.items()
-        ]
-        return dict(said)
+        for name in agents:
+            found = looked.get(name)
+            if found is None or not found["ready"]:
+                continue
+            answer = {name: agents[name].ask.remote(*question)}
+            answered, said = answers(answer, ASK_SECONDS).get(name) or (None, {})
+            if answered:
+                about = ((n, each or {}) for n, each in looked.items())
+                agents_now = [{"name": n, **{k: each.get(k) for k in ABOUT}} for n, each in about]
+                return {**said, "agents": agents_now}
+            if answered is not None:
+                raise BadValueError(said)
+            if question != ("status",):  # which another agent may be asked, as it changes nothing
+                raise WorkerTimeoutError(
+                    f"{name}: has ended while it was asked; streamlstm fleet status says whether "
+                    f"{question[0]} was begun"
+                )
+        raise WorkerTimeoutError(NOBODY)
 
     def replace_model(self, content: bytes) -> bytes:
         """Let all agents have another model in their files; return what they had.

@@ -17,6 +17,7 @@ from .plan import Plan
 START_SECONDS = 300.0  # in which the machines are there: an autoscaler may have to get them
 TELL_SECONDS = 5.0  # after which a person is told what is waited for
 LOOK_SECONDS = 0.1
+ATTEMPTS = 3  # of an agent to start: the first may have come while the store was another's
 
 
 def place_agent(place: str, name: str, plan: Plan) -> Any:
@@ -83,8 +84,8 @@ def wait_for(
 
 
 def _check(found: Mapping[str, Any]) -> None:
-    """Raise an error if an agent has ended instead of beginning to serve."""
-    if found["failures"]:
+    """Raise an error if an agent has ended again and again instead of beginning to serve."""
+    if found["failures"] >= ATTEMPTS:
         raise EndpointError(
             f"the agent of machine {found['machine']} could not start, so no machine was added; "
             "its last lines:\n" + "\n".join(found["lines"])
