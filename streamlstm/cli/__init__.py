@@ -17,7 +17,7 @@ import os
 import sys
 from importlib import import_module
 from inspect import cleandoc
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -89,19 +89,31 @@ def _unfold(text: str) -> str:
     return "\n\n".join(p if p.startswith("\b") else p.replace("\n", " ") for p in paragraphs)
 
 
+def _add(to: typer.Typer, name: str) -> None:
+    command = getattr(import_module(f".{name}", __name__), name)
+    if isinstance(command, typer.Typer):
+        for part in command.registered_commands:
+            part.help = _unfold(str(part.callback.__doc__))
+            part.cls = getattr(part.callback, "command_class", part.cls)
+        to.add_typer(command, name=name)
+    else:
+        made_by = getattr(command, "command_class", None)
+        to.command(name, cls=made_by, help=_unfold(command.__doc__))(command)
+
+
+def all_commands() -> Any:
+    """Return a group of all commands."""
+    every = typer.Typer(name="streamlstm")
+    for name in COMMANDS:
+        _add(every, name)
+    return typer.main.get_command(every)
+
+
 # These modules import little; a command imports what it needs when it runs. In a process of its own
 # a command is made alone: to make all of them takes a sixth of the time of `streamlstm info`.
 _asked = [name for name in sys.argv[1:2] if name in COMMANDS and interrupts.is_command()]
 for _name in _asked or COMMANDS:
-    _command = getattr(import_module(f".{_name}", __name__), _name)
-    if isinstance(_command, typer.Typer):
-        for _part in _command.registered_commands:
-            _part.help = _unfold(str(_part.callback.__doc__))
-            _part.cls = getattr(_part.callback, "command_class", _part.cls)
-        app.add_typer(_command, name=_name)
-    else:
-        _class = getattr(_command, "command_class", None)
-        app.command(_name, cls=_class, help=_unfold(_command.__doc__))(_command)
+    _add(app, _name)
 
 if not interrupts.is_command():
     interrupts.handle(_before)

@@ -39,11 +39,11 @@ def show(
     """  # noqa: D301 - \b keeps the lines of the example apart
     from .configuration.names import services
 
-    root, words = context.find_root(), list(command or [])
+    root, words, known = context.find_root(), list(command or []), services()
     if words and not words[0].startswith("-"):
-        found = [_of(root, words)]
+        found = [_of(root, words, known)]
     else:
-        parsed = (_parse(root, path, part, words) for path, part in services(root.command))
+        parsed = (_parse(root, path, part, words) for path, part in known.items())
         found = [(path, [row for row in rows if row["from"] != "default"]) for path, rows in parsed]
     if as_json:
         _print_json(found)
@@ -51,46 +51,34 @@ def show(
         _print_table(found)
 
 
+CommandPath = tuple[str, ...]
 Rows = list[dict[str, Any]]
 
 
-def _of(root: Any, words: list[str]) -> tuple[tuple[str, ...], Rows]:
+def _of(root: Any, words: list[str], known: dict[CommandPath, Any]) -> tuple[CommandPath, Rows]:
     """Return the path and the options of the command that a command line begins with."""
-    group, path = root.command, []
-    while hasattr(group, "commands"):
-        if words and words[0] in group.commands:
-            path.append(words.pop(0))
-            group = group.commands[path[-1]]
-        elif path and "serve" in group.commands:
-            group = group.commands["serve"]
-        else:
-            break
-    if not getattr(group, "is_service", False):
-        from .configuration.names import services
-
-        known = ", ".join(" ".join(each) for each, _ in services(root.command))
-        said = " ".join([*path, *words[:1]])
-        raise BadParameter(f"expected one of the commands {known}, got {said}")
-    if path[-1] == "serve" and len(path) > 1:
-        path.pop()
-    return _parse(root, tuple(path), group, words)
+    for path, command in known.items():
+        if tuple(words[: len(path)]) == path:
+            rest = words[len(path) :]
+            return _parse(root, path, command, rest[rest[:1] == ["serve"] :])  # fleet serve
+    commands = ", ".join(" ".join(each) for each in known)
+    raise BadParameter(f"expected one of the commands {commands}, got {words[0]}")
 
 
 def _parse(
-    root: Any, path: tuple[str, ...], command: Any, words: list[str]
-) -> tuple[tuple[str, ...], Rows]:
+    root: Any, path: CommandPath, command: Any, words: list[str]
+) -> tuple[CommandPath, Rows]:
     """Parse a command line; a command may lack what it cannot run without."""
     parent = root
     for name in path[:-1]:
-        group = parent.command.commands[name]
-        parent = type(root)(group, info_name=name, parent=parent)
+        parent = type(root)(root.command, info_name=name, parent=parent)
     for parameter in command.params:
         parameter.required = False
     context = command.make_context(path[-1], list(words), parent=parent)
     return path, list(_rows(context, path))
 
 
-def _rows(context: Any, path: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+def _rows(context: Any, path: CommandPath) -> Iterator[dict[str, Any]]:
     from .configuration.command import origin
     from .configuration.names import options_of, variable_of
 
@@ -109,7 +97,7 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _print_json(found: list[tuple[tuple[str, ...], Rows]]) -> None:
+def _print_json(found: list[tuple[CommandPath, Rows]]) -> None:
     import json
 
     said = {
@@ -118,7 +106,7 @@ def _print_json(found: list[tuple[tuple[str, ...], Rows]]) -> None:
     print(json.dumps(said, indent=2))
 
 
-def _print_table(found: list[tuple[tuple[str, ...], Rows]]) -> None:
+def _print_table(found: list[tuple[CommandPath, Rows]]) -> None:
     from rich.markup import escape
     from rich.table import Table
 

@@ -61,7 +61,6 @@ def test_units_are_understood_and_hardened(unit, tmp_path):
 
 def test_what_files_tell_streamlstm_are_its_options():
     """The unit's file, and the variables of the image and of the compose file."""
-    import typer
     from typer.testing import CliRunner
 
     from streamlstm.cli import app
@@ -69,7 +68,7 @@ def test_what_files_tell_streamlstm_are_its_options():
 
     known = {
         variable_of(path, key)
-        for path, command in services(typer.main.get_command(app))
+        for path, command in services().items()
         for key in options_of(command)
     }
     named = {

@@ -79,7 +79,9 @@ def manager() -> Iterator[Manager]:
 def test_a_worker_under_a_service_manager(manager):
     """All it is told stands in a file and in the environment; it logs JSON and nothing else."""
     sockets = "\n".join(f'{name} = "tcp://127.0.0.1:*"' for name in ("router", "pull", "xpub"))
-    (manager.folder / "c.toml").write_text(f'[serve]\nmodel = "model.safetensors"\n{sockets}\n')
+    (manager.folder / "c.toml").write_text(
+        f'[serve]\nmodel = "model.safetensors"\n{sockets}\n[fleet]\nworkers = 3\n'
+    )
     worker = manager.start("serve", STREAMLSTM_SERVE_LOG_FORMAT="json")
     manager.wait_for("READY=1")
     manager.heard.clear()

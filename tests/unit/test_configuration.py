@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from streamlstm.cli import app
 from streamlstm.cli.configuration.names import options_of, services, variable_of
 from streamlstm.errors import ConfigurationError
 
-SERVICES = dict(services(typer.main.get_command(app)))
+SERVICES = services()
 
 
 def shown(*arguments: str) -> dict[str, Any]:

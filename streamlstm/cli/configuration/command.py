@@ -24,7 +24,7 @@ def load_file(context: typer.Context, file: Path | None) -> Path | None:
     if file is not None and not context.resilient_parsing:
         from .file import read_configuration
 
-        tables = read_configuration(file, context.find_root().command)
+        tables = read_configuration(file)
         context.default_map = tables.get(path_of(context), {})
         context.meta[_META] = file
     return file
@@ -40,7 +40,7 @@ class ServiceCommand(TyperCommand):
         path = path_of(ctx)
         name_variables(path, self)
         if not ctx.resilient_parsing:
-            check_variables(path, self, ctx.find_root().command)
+            check_variables(path, self)
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:

@@ -17,7 +17,7 @@ def name_variables(path: Path, command: Any) -> None:
         parameter.show_envvar = False  # that of --config says for all of them
 
 
-def check_variables(path: Path, command: Any, root: Any) -> None:
+def check_variables(path: Path, command: Any) -> None:
     """Refuse variables that name no option, but look as if they should.
 
     Those are what begins with the command's own prefix, and what ends as one of its variables does.
@@ -28,12 +28,19 @@ def check_variables(path: Path, command: Any, root: Any) -> None:
     """
     own = {variable_of(path, key) for key in options_of(command)}
     ends = tuple(f"_{key}".upper().replace("-", "_") for key in options_of(command))
-    others = {variable_of(other, key) for other, part in services(root) for key in options_of(part)}
-    for name in os.environ:
-        if not name.startswith(f"{PREFIX}_") or name in own | others:
-            continue
-        if name.startswith(f"{variable_of(path, '')}") or name.endswith(ends):
+    foreign = [name for name in os.environ if name.startswith(f"{PREFIX}_") and name not in own]
+    for name in foreign:
+        if name.startswith(variable_of(path, "")) or (name.endswith(ends) and not _is_known(name)):
             raise ConfigurationError(
                 f"{name} in the environment is no option of streamlstm {' '.join(path)}; "
                 f"{nearest(name, own)}"
             )
+
+
+def _is_known(name: str) -> bool:
+    """Tell whether a variable names an option of any command."""
+    return any(
+        name == variable_of(path, key)
+        for path, command in services().items()
+        for key in options_of(command)
+    )

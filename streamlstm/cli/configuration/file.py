@@ -12,14 +12,12 @@ from .names import Path as CommandPath
 from .names import nearest, options_of, services
 
 
-def read_configuration(file: Path, root: Any) -> dict[CommandPath, dict[str, Any]]:
+def read_configuration(file: Path) -> dict[CommandPath, dict[str, Any]]:
     """Return the values for each command, by the names of the functions' parameters.
 
     Parameters
     ----------
     file : Path
-    root : group of commands
-        ``streamlstm`` itself.
 
     Raises
     ------
@@ -33,7 +31,7 @@ def read_configuration(file: Path, root: Any) -> dict[CommandPath, dict[str, Any
     except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError among them
         raise ConfigurationError(f"{file}: expected TOML: {error}") from None
     found: dict[CommandPath, dict[str, Any]] = {}
-    known = dict(services(root))
+    known = services()
     for name, value in tables.items():
         if not isinstance(value, dict):
             raise ConfigurationError(

@@ -41,13 +41,19 @@ def options_of(command: Any) -> dict[str, Any]:
     return {key_of(parameter): parameter for parameter in found}
 
 
-def services(command: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Yield each command below a group, with its path, whose options may stand elsewhere."""
+def services() -> dict[Path, Any]:
+    """Return every command whose options may stand elsewhere, by its path."""
+    from streamlstm.cli import all_commands
+
+    return dict(_services(all_commands(), ()))
+
+
+def _services(command: Any, path: Path) -> Iterator[tuple[Path, Any]]:
     for name, part in getattr(command, "commands", {}).items():
         below = (*path, name)
         if getattr(part, "is_service", False):
             yield path if name == "serve" and path else below, part
-        yield from services(part, below)
+        yield from _services(part, below)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
