@@ -110,8 +110,13 @@ class BasePublisher(ConnectedSocket[zmq.Socket[bytes]]):
             )
         return self._feed
 
+    def _flush_feed(self) -> None:
+        """Wait for the replies of a fleet."""
+        if self._feed is not None:
+            self._feed.flush()
+
     def _end_feed(self) -> None:
-        """Wait for the replies of a fleet, for ``linger`` at most, and end."""
+        """Wait for the replies of a fleet, not for long after ``linger``, and end."""
         if self._feed is not None:
             self._feed.close(self._linger)
 

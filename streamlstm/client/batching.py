@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from .. import wire
-from .failures import backlog_not_sent
+from .failures import backlog_not_sent, lost_in_fleet
 from .requests import encode
 
 Observations: TypeAlias = wire.Step | wire.Steps
@@ -69,6 +69,7 @@ class Backlog:
         self._pending: deque[Pending] = deque()
         self._rows = self._bytes = 0
         self.lost_rows = 0
+        self._reason: BaseException | None = None  # why the first ones were lost, at a fleet
 
     def __bool__(self) -> bool:
         """Return whether anything waits."""
@@ -113,13 +114,17 @@ class Backlog:
                 each.error, each.done = error(), True
                 self.lost_rows += each.rows if self._is_delayed else 0
 
-    def note_lost(self, rows: int) -> None:
-        """Count observations that were sent and that no worker took."""
+    def note_lost(self, rows: int, reason: BaseException) -> None:
+        """Count observations that were sent to a fleet, and not answered."""
+        self._reason = self._reason or reason
         self.lost_rows += rows
 
     def raise_lost(self, endpoint: str, timeout: float, includes_call: bool = False) -> None:
-        """Raise WorkerTimeoutError if delayed observations were lost since it was last raised."""
+        """Raise WorkerTimeoutError if observations were lost since it was last raised."""
         rows, self.lost_rows = self.lost_rows, 0
+        reason, self._reason = self._reason, None
+        if rows and reason is not None:
+            raise lost_in_fleet(endpoint, rows, includes_call, reason)
         if rows:
             raise backlog_not_sent(endpoint, timeout, rows, includes_call)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 from ..engine.forks import fork_error
 from ..errors import ForkError, HandshakeError, StreamLSTMError, WorkerTimeoutError
 from .curve_handshake import HandshakeFailure
@@ -9,12 +11,22 @@ from .curve_handshake import HandshakeFailure
 _UNKNOWN = HandshakeFailure()
 
 
+def command(name: str, endpoint: str, option: str = "router") -> str:
+    """Return a command that finds a worker or a fleet: by an address, or by an endpoints file.
+
+    ``option`` is the one that takes an address.
+    """
+    option = option if "://" in endpoint else "endpoints"
+    return f"streamlstm {name} --{option} {quote(endpoint)}"
+
+
 def how_to_check(endpoint: str, option: str) -> str:
     """Return a sentence that says how to check whether a worker runs at an endpoint."""
-    command = "streamlstm info" if option == "router" else "streamlstm serve MODEL"
+    asks = option == "router" or "://" not in endpoint
+    asked = command("info" if asks else "serve MODEL", endpoint, option)
     return (
-        f"Check that a worker runs there: {command} --{option} {endpoint}. If one does, its log "
-        "says whether it refuses connections (--max-connections)"
+        f"Check that a worker runs there: {asked}. If one does, its log says whether it refuses "
+        "connections (--max-connections)"
     )
 
 
@@ -43,12 +55,36 @@ def backlog_not_sent(
     )
 
 
+def lost_in_fleet(
+    endpoint: str, rows: int, includes_call: bool, reason: BaseException
+) -> WorkerTimeoutError:
+    """Return the error for observations that a publisher sent to a fleet, and nobody answered.
+
+    ``includes_call``: those of the call that raises it were not sent.
+    """
+    also = "; the one of this call was not sent" if includes_call else ""
+    return WorkerTimeoutError(
+        f"{endpoint}: observations sent before that were neither applied nor refused, as far as is "
+        f"known: {rows}{also}. Why, for the first of them: {reason}"
+    )
+
+
+def unanswered(endpoint: str, seconds: float) -> WorkerTimeoutError:
+    """Return the error for an observation that was not answered when its publisher was closed."""
+    error = WorkerTimeoutError(
+        f"{endpoint}: the publisher was closed, and no answer came within {seconds:.1f} s; it may "
+        "still have been applied. Call flush() before close(), or give a longer linger"
+    )
+    error.in_doubt = True
+    return error
+
+
 def window_full(endpoint: str, timeout: float, window: int) -> WorkerTimeoutError:
     """Return the error for a request that timed out waiting for room in the window."""
     return WorkerTimeoutError(
         f"{endpoint}: {window} requests were in flight, the maximum, and there was no room for "
         f"another within {timeout:g} s; it was not sent. Send more slowly, or check the worker: "
-        f"streamlstm info --router {endpoint}"
+        f"{command('info', endpoint)}"
     )
 
 
@@ -79,7 +115,7 @@ def no_owner(
     kind = HandshakeError if failure.certain else WorkerTimeoutError
     return kind(
         f"{endpoint}: within {timeout:g} s no worker of the fleet took the request; it was not "
-        f"applied. {failure.reason}Check that the fleet runs: streamlstm fleet status"
+        f"applied. {failure.reason}Check that the fleet runs: {command('info', endpoint)}"
     )
 
 

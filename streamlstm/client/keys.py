@@ -72,6 +72,7 @@ def new_key(name: str, folder: Path, role: Role = Role.ALL) -> tuple[Path, Path]
     name : str
         Letters, digits, dots, dashes and underscores.
     folder : Path
+        Made if it is not there.
     role : Role
         Written to the public file, which the worker gets.
 
@@ -92,6 +93,10 @@ def new_key(name: str, folder: Path, role: Role = Role.ALL) -> tuple[Path, Path]
             raise KeyFileError(
                 f"{path}: exists already and is not replaced; choose another name, or remove it"
             )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise KeyFileError(f"{folder}: cannot be made: {error.strerror}") from None
     lines = f'name = "{name}"\npublic = "{public}"\n'
     _create(paths[0], f'{_SECRET_NOTE}\n{lines}secret = "{secret}"\n', 0o600)
     role_line = "" if role is Role.ALL else f'role = "{role}"\n'

@@ -112,15 +112,15 @@ class Pipeline:
         """Whether :meth:`submit` would wait."""
         return self._load >= self._window
 
-    def drain(self, seconds: float) -> None:
-        """Wait until all requests are settled, so many seconds at most."""
+    def drain(self, seconds: float | None = None) -> bool:
+        """Wait until all requests are settled, so many seconds at most; tell whether they are."""
 
         def is_empty() -> bool:
             return self._closing or not (self._load or self._incoming or len(self._queue))
 
         with self._lock:
             self._wake()
-            self._room.wait_for(is_empty, seconds)
+            return self._room.wait_for(is_empty, seconds)
 
     def close(self) -> None:
         """Fail the requests in flight and end the thread. Closing twice is harmless."""

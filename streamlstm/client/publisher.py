@@ -36,11 +36,12 @@ class Publisher(BasePublisher, Connection[zmq.Socket[bytes]]):
     endpoints : path-like or str, optional
         Instead of it, as for :class:`Client`. To a fleet a publisher sends so that it learns where
         streams have moved: a call returns when there is room for the observations among those on
-        their way, and the next call of any method raises the error for what no worker took.
+        their way, and the next call of any method raises the error for what was not answered.
     timeout : float
         Seconds to wait while no worker is there or its queue is full.
     linger : float
-        Seconds for which observations may still be sent after :meth:`close`.
+        Seconds for which observations may still be sent after :meth:`close`; to a fleet longer, up
+        to the timeout, as long as answers come.
     delay : float
         Seconds for which an observation may wait to be merged with others. 0: it is sent at once,
         and the call itself raises a failure. Above 0 calls return at once, and the next call of any
@@ -97,21 +98,25 @@ class Publisher(BasePublisher, Connection[zmq.Socket[bytes]]):
         self._send(self._precision.build(observations, streams, X, seqs, times))
 
     def flush(self) -> None:
-        """Send everything that waits.
+        """Send everything that waits; to a fleet, wait until all that was sent is answered.
 
         Raises
         ------
         WorkerTimeoutError
-            If something was not sent, now or since the last call that raised this.
+            If something was not sent, or a fleet did not answer it, now or since the last call that
+            raised this.
         """
         self._check_process()
         with self._lock:
             self._open()
             self._drain(None)
+        self._flush_feed()
         self._raise_lost()
 
     def close(self) -> None:
         """Send everything that waits, then close the connection. Closing twice is harmless.
+
+        To a fleet, call :meth:`flush` before: it waits for every answer, this one not for long.
 
         Raises
         ------

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,67 @@ from ..errors import EndpointError
 from ..files import check_writable, replace_file
 
 
-def claim_file(path: Path) -> Path:
-    """Remove the file of a fleet that is gone; return the file to write, links resolved.
+@contextmanager
+def claimed(path: Path) -> Iterator[Path]:
+    """Claim an endpoints file within ``with``, from the start of a fleet, before it is written.
+
+    A file beside it is locked meanwhile, so that others see that a fleet starts. Yields the file to
+    write, links resolved; one of a fleet that is gone is removed.
+
+    Raises
+    ------
+    EndpointError
+        If a fleet that starts or runs has claimed it, or it cannot be written.
+    """
+    target = _check(path)
+    lock = _lock_of(target)
+    with lock.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise EndpointError(
+                f"--endpoints {path}: a fleet that starts or ends has it (process "
+                f"{_process(lock)}); give this one another file, or wait for that one"
+            ) from None
+        try:
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            target.unlink(missing_ok=True)
+            yield target
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def starting(path: Path) -> int | None:
+    """Return the process of a fleet that has claimed an endpoints file; None if there is none.
+
+    If it has not written the file yet, it starts.
+    """
+    lock = _lock_of(path)
+    with suppress(OSError), lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _process(lock)
+    return None
+
+
+def _lock_of(path: Path) -> Path:
+    target = path.resolve()
+    return target.with_name(f".{target.name}.lock")
+
+
+def _process(lock: Path) -> int:
+    """Return who has written a lock; 0 for one that is just about to."""
+    try:
+        return int(lock.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def _check(path: Path) -> Path:
+    """Return the file to write, links resolved.
 
     Raises
     ------
@@ -37,7 +98,6 @@ def claim_file(path: Path) -> Path:
             f"--endpoints {path}: a fleet that runs has written it (process {found['pid']}); "
             "change that one (streamlstm fleet scale), stop it, or give this one another file"
         )
-    target.unlink(missing_ok=True)
     return target
 
 
@@ -62,6 +122,15 @@ def is_fleet(path: Path) -> bool:
         return False
 
 
+def serves(path: Path) -> bool:
+    """Tell whether the fleet that wrote a file is there still; of one on Ray its head knows."""
+    try:
+        control: str = read_fleet(path)["fleet"]
+    except EndpointError:
+        return False
+    return not control.startswith("ipc://") or is_listening(control)
+
+
 def write_fleet(path: Path, control: str, status: Mapping[str, Any]) -> None:
     """Write where a fleet is: its supervisor, and the endpoints of its workers, as JSON."""
     found = {"fleet": control, "pid": os.getpid(), **status}
@@ -81,6 +150,12 @@ def read_fleet(path: Path) -> dict[str, Any]:
         if isinstance(found["fleet"], str) and found["workers"]:
             return found
     except OSError as error:
+        process = starting(path)
+        if process is not None:
+            raise EndpointError(
+                f"{path}: its fleet starts (process {process}) and writes it when it is ready, "
+                "after minutes if kernels have to be compiled; ask again then"
+            ) from None
         raise EndpointError(
             f"{path}: cannot be read: {error.strerror}; a fleet writes it when it is ready "
             f"(streamlstm fleet MODEL --endpoints {path})"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import zmq
 
 from .. import wire
-from ..errors import EndpointError
+from ..serving.endpoints import derived_from
 from ..serving.gateway.gateway import Gateway
 from .processes import Process
 
@@ -102,7 +101,12 @@ def gateway_endpoints(router: str) -> dict[str, str]:
     return {name: f"{place}:{each}" for name, each in zip(names, ports, strict=True)}
 
 
-def serve_gateway(control: str, endpoints: dict[str, str], **options: Any) -> None:
+def serve_gateway(
+    control: str,
+    endpoints: dict[str, str],
+    on_ready: Callable[[dict[str, str]], object],
+    **options: Any,
+) -> None:
     """Run a gateway until a signal comes.
 
     Parameters
@@ -110,6 +114,8 @@ def serve_gateway(control: str, endpoints: dict[str, str], **options: Any) -> No
     control : str
         Endpoint of the supervisor.
     endpoints : dict of str to str
+    on_ready : callable
+        Told the endpoints as they were bound.
     **options
         As for :class:`streamlstm.serving.gateway.gateway.Gateway`.
 
@@ -123,13 +129,12 @@ def serve_gateway(control: str, endpoints: dict[str, str], **options: Any) -> No
         socket.set(zmq.LINGER, 0)
         socket.connect(control)
         where = (endpoints[name] for name in ("router", "pull", "xpub"))
-        try:
+        with derived_from("gateway"):
             gateway = Gateway(socket, context, *where, **options)
-        except EndpointError as error:  # it names a socket as an option, which a gateway has not
-            raise EndpointError(re.sub("^--([a-z]+) ", r"--gateway, \1 ", str(error))) from None
         try:
             with gateway.wakeup.on_signals():
                 socket.send(wire.encode_control(NAME, os.getpid(), gateway.endpoints))
+                on_ready(gateway.endpoints)
                 while not gateway.turn():
                     follow(gateway, socket)
                 gateway.drain()

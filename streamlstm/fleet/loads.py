@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .. import wire
 from ..serving.load import Load, Rate, latency_bounds, rate
 
+STALE_SECONDS = 5.0  # after which the rate of a worker that reports nothing is not known any more
 SMOOTHING = 0.2  # share of the newest second in the load of a partition: half a minute is all of it
 
 
@@ -33,7 +34,9 @@ class Loads:
     def heard(self, worker: str, load: Load, now: float) -> None:
         """Note a report that came at a time, in seconds of any clock."""
         before = self._last.get(worker)
-        if before is not None:
+        if before is None or before.process != load.process:
+            self._rates.pop(worker, None)
+        else:
             self._rates[worker] = rate(before, load, self._bounds)
         self._last[worker], self._heard[worker] = load, now
 
@@ -54,6 +57,9 @@ class Loads:
     def of(self, worker: str, now: float) -> dict[str, Any]:
         """Return what is known of a worker, for people: None where nothing is."""
         load, last_second = self._last.get(worker), self._rates.get(worker)
+        silent = None if load is None else now - self._heard[worker]
+        if silent is not None and silent > STALE_SECONDS:
+            last_second = None
         p99 = None if last_second is None else last_second.p99
         return {
             "streams": None if load is None else load.streams,
@@ -63,5 +69,5 @@ class Loads:
             "store_failing": None if load is None else load.failing,
             "rate": None if last_second is None else last_second.steps,
             "p99": None if p99 is None or p99 != p99 else p99,
-            "silent": None if load is None else now - self._heard[worker],
+            "silent": silent,
         }

@@ -18,7 +18,7 @@ from .endpoints import write_fleet
 from .gateway import NAME as GATEWAY
 from .gateway import GatewayKeeper, GatewayOptions
 from .launcher import Ended, Event, Said, model_name
-from .processes import Process
+from .processes import Process, ended
 from .sockets import WorkerSockets
 
 ENDED_WELL = (0, -signal.SIGTERM)  # stopped, or before it had begun
@@ -130,7 +130,7 @@ class Machine:
 
     def _ended(self, name: str) -> Ended:
         status = self._processes.pop(name).ended()
-        self._log(f"{name}: ended with status {status}")
+        self._log(f"{name} {ended(status)}")
         self.hellos.pop(name, None)
         if name == GATEWAY:
             self._gateway_due = time.monotonic() + GATEWAY_SECONDS
@@ -233,7 +233,7 @@ class Machine:
             process.kill()
             status = process.ended()
         if status not in ENDED_WELL:
-            self._log(f"{worker}: ended with status {status}")
+            self._log(f"{worker} {ended(status)}")
         return status in ENDED_WELL
 
     def close(self) -> None:

@@ -62,7 +62,7 @@ class Member:
         return {
             "name": self.name,
             "machine": self.machine,
-            "pid": self.pid,
+            "pid": self.pid or None,  # nobody is to signal process 0: that is their own group
             "router": None if where is None else where.router,
             "pull": None if where is None else where.pull,
             "xpub": None if where is None else where.xpub,

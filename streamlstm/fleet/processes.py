@@ -13,6 +13,14 @@ from ..serving.logs import log_again
 from ..serving.parent import environment_of_parts
 
 
+def ended(status: int) -> str:
+    """Say how a process ended, from its status: below 0 by a signal."""
+    try:
+        return f"ended with status {status} ({signal.Signals(-status).name})"
+    except ValueError:
+        return f"ended with status {status}"
+
+
 class Process:
     """The process of a worker, whose log becomes part of this one, with its name.
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import zmq
 
@@ -73,6 +76,16 @@ def check_endpoint(name: str, endpoint: str, insecure: bool, encrypted: bool = F
         # libzmq would take the path away from its owner without a word
         raise EndpointError(f"--{name} {endpoint}: {_taken(name, 'tcp://127.0.0.1:*')}")
     return endpoint
+
+
+@contextmanager
+def derived_from(option: str) -> Iterator[None]:
+    """Let errors of sockets within ``with`` name the option from which their endpoints follow."""
+    try:
+        yield
+    except EndpointError as error:
+        text = re.sub(rf"^--(?!{option} )([a-z]+) ", rf"--{option}, \1 ", str(error))
+        raise EndpointError(re.sub(r"\(--[a-z]+ '", f"(--{option} '", text)) from None
 
 
 def check_reach(name: str, endpoint: str, host: str, insecure: bool, other: str = "") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +21,8 @@ class Load(NamedTuple):
 
     Attributes
     ----------
+    process : int
+        Its id: the counters of another one begin anew.
     time : float
         Seconds, by the worker's monotonic clock.
     streams, capacity : int
@@ -38,6 +41,7 @@ class Load(NamedTuple):
         Observations of each partition that were taken.
     """
 
+    process: int
     time: float
     streams: int
     capacity: int
@@ -55,6 +59,7 @@ class Load(NamedTuple):
         store = {} if checkpointer is None else checkpointer.status()
         assert service.partitions is not None
         return cls(
+            os.getpid(),
             time.monotonic(),
             len(engine),
             engine.capacity,

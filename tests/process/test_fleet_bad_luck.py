@@ -19,7 +19,7 @@ import zmq
 
 from streamlstm import LSTM, Dense, Engine, wire
 from streamlstm.errors import EndpointError
-from streamlstm.fleet.endpoints import claim_file
+from streamlstm.fleet.endpoints import claimed
 from streamlstm.serving.stores.lmdb.folder import OF_A_FLEET
 
 from ..contract.models import random_model
@@ -113,8 +113,11 @@ def test_another_fleet_or_worker_leaves_this_one_alone(
 ) -> None:
     store = f"--store=lmdb:{folder / 'streams'}"
     assert "another fleet, or a worker, uses it" in refused(folder, store)
-    with pytest.raises(EndpointError, match="a fleet that runs has written it"):
-        claim_file(fleet.endpoints)
+    with (
+        pytest.raises(EndpointError, match="a fleet that runs has written it"),
+        claimed(fleet.endpoints),
+    ):
+        pass
     shown = subprocess.run(
         [sys.executable, "-m", "streamlstm", "serve", str(folder / "model.safetensors"), store],
         capture_output=True,
@@ -167,7 +170,7 @@ def test_half_of_the_workers_gone(fleet: FleetProcess, told: Told) -> None:
             sockets.step(stream, seq, [0.5, float(seq)])
     sockets.close()
     told.step()
-    assert any("w1: ended with status -9" in line for line in fleet.lines)
+    assert any("INFO w1 ended with status -9 (SIGKILL)" in line for line in fleet.lines)
 
 
 def test_a_store_that_is_deleted_is_written_again(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from streamlstm import LSTM, Dense, Engine, wire
+from streamlstm.fleet.endpoints import claimed
 
 from ..contract.models import random_model
 from .conftest import MODEL
@@ -153,3 +155,16 @@ def test_the_model_changes_in_all_workers_or_in_none(
         y = reference.step(stream, [0.5, 6.0], seq=6)
         assert (sockets.step(stream, 6, [0.5, 6.0]).values == y).all()
     assert all(each["partitions"] > 0 for each in fleet.ask("status")["workers"])
+
+
+def test_scale_waits_while_the_fleet_starts_and_no_longer(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.json"
+    command = [sys.executable, "-m", "streamlstm", "fleet", "scale", "4", "--endpoints", str(path)]
+    with claimed(path):
+        scale = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        assert scale.stderr is not None
+        line = scale.stderr.readline()  # no fleet is ready, and none will be
+    assert f"waits until the fleet is ready that starts (process {os.getpid()})" in line
+    with scale:
+        assert "has ended before it was ready; its log says why" in scale.stderr.read()
+    assert scale.returncode == 1

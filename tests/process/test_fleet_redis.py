@@ -183,7 +183,7 @@ def test_a_killed_worker_s_streams_are_looked_up_by_the_others(
     name = next(iter(source.serving()))
     before = fleet.workers()[name]["pid"]
     os.kill(before, signal.SIGKILL)
-    wait_until(lambda: fleet.workers()[name]["pid"] not in (0, before))
+    wait_until(lambda: fleet.workers()[name]["pid"] not in (None, before))
     source.close()
     source.connect()
     source.send()
@@ -208,7 +208,7 @@ def test_a_worker_that_was_stopped_commits_nothing_and_joins_again(
             wait_until(lambda: server.hgetall("streamlstm:streams") != before)
     finally:
         os.kill(pid, signal.SIGCONT)
-    wait_until(lambda: fleet.workers()[name]["pid"] not in (0, pid))
+    wait_until(lambda: fleet.workers()[name]["pid"] not in (None, pid))
     wait_until(lambda: name in source.serving())
     assert any(
         f" {name}: " in line and "others have its streams now" in line for line in fleet.lines

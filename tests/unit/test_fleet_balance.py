@@ -123,12 +123,12 @@ def test_no_worker_is_left_without_room():
     assert streams == {"w0": 133, "w1": 67, "w2": 0}
 
 
-def report(seconds, steps, counted):
+def report(seconds, steps, counted, process=7):
     partitions = np.zeros(wire.PARTITIONS, np.uint32)
     partitions[3] = counted
     latency = np.zeros(layout.BUCKETS, np.int64)
     latency[10] = steps
-    load = Load(seconds, 5, 100, 2, steps, 10_000, 0.0, latency, partitions)
+    load = Load(process, seconds, 5, 100, 2, steps, 10_000, 0.0, latency, partitions)
     return Load.from_fields(load.to_fields())
 
 
@@ -143,6 +143,11 @@ def test_rates_are_those_between_two_reports_and_counts_may_begin_again():
     for _ in range(100):
         loads.smooth()
     assert loads.partitions[3] == pytest.approx(500)
+    assert loads.of("w0", 60.0)["rate"] is None  # it is silent
+    loads.heard("w0", report(13.0, 40, 900, process=8), 53.0)  # started again
+    assert loads.of("w0", 53.0)["rate"] is loads.of("w0", 53.0)["p99"] is None
+    loads.heard("w0", report(14.0, 60, 920, process=8), 54.0)
+    assert loads.of("w0", 54.0)["rate"] == 20.0
     loads.forget("w0")
     assert loads.of("w0", 53.0)["rate"] is None
     for _ in range(100):

@@ -17,7 +17,7 @@ from streamlstm.errors import (
     StoreError,
     WorkerTimeoutError,
 )
-from streamlstm.fleet.endpoints import claim_file, write_fleet
+from streamlstm.fleet.endpoints import claimed, write_fleet
 from streamlstm.fleet.model import FleetModel
 from streamlstm.fleet.question import ask
 from streamlstm.fleet.sockets import WorkerSockets
@@ -78,11 +78,17 @@ def test_the_file_of_a_fleet_that_has_ended_is_replaced_and_others_are_kept(tmp_
     write_fleet(path, "ipc:///nowhere/at/all", {"workers": [{"name": "w0"}]})
     with pytest.raises(WorkerTimeoutError, match="the fleet that wrote it has ended"):
         ask(path, "status")
-    assert claim_file(path) == path
-    assert not path.exists()
+    with claimed(path) as file:
+        assert file == path
+        assert not path.exists()
+        with pytest.raises(EndpointError, match="its fleet starts"):
+            ask(path, "status")
+        with pytest.raises(EndpointError, match="a fleet that starts or ends"), claimed(path):
+            pass
+    assert not list(tmp_path.iterdir())
     path.write_text('{"router": "tcp://127.0.0.1:1"}')
-    with pytest.raises(EndpointError, match="is not the file of a fleet"):
-        claim_file(path)
+    with pytest.raises(EndpointError, match="is not the file of a fleet"), claimed(path):
+        pass
     assert path.exists()
 
 
@@ -128,6 +134,14 @@ def test_ports_are_counted_from_the_first_one() -> None:
         (["--threads", "0"], "Invalid value"),
         (["--router", "tcp://192.0.2.1:*"], "--insecure"),
         (["--store", "postgres:"], "expected lmdb:FOLDER"),
+        (["--idle-ttl", "-1"], "expected seconds above 0"),
+        (["--when-full", "evict-idle"], "without a store"),
+        (["--key", "fleet.key"], "both --key and --allow"),
+        (["--weights", "float8"], "float8"),
+        (["--other-model", "foo"], "expected refuse, keep or anew"),
+        (["--queue-bytes", "1"], "queue"),
+        (["--loop", "python", "--spin", "5"], "for the compiled loop"),
+        (["--web", "0"], "streamlstm web"),
     ],
 )
 def test_options_are_checked_before_a_worker_starts(

@@ -36,9 +36,11 @@ def test_names_that_are_none(tmp_path: Path, name: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(KeyFileError, match="cannot be written"):
-        new_key("a", tmp_path / "none")
+def test_a_folder_that_is_not_there_is_made(tmp_path: Path) -> None:
+    secret, _ = new_key("a", tmp_path / "keys" / "clients")
+    assert secret.parent == tmp_path / "keys" / "clients"
+    with pytest.raises(KeyFileError, match="cannot be made"):
+        new_key("a", secret)
 
 
 @pytest.mark.parametrize(

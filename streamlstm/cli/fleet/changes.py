@@ -11,7 +11,7 @@ from .ray_file import ray_file
 from .status import show
 
 LOOK_SECONDS = 0.1  # between two looks at how far a change is
-START_SECONDS = 60.0  # in which a fleet is ready, also if kernels have to be compiled
+START_SECONDS = 20.0  # in which a fleet that was started just now has claimed its file
 
 
 def scale(
@@ -62,15 +62,36 @@ def _resize(endpoints: Path, machines: int) -> None:
 
 
 def _wait_for(endpoints: Path) -> None:
-    """Wait for the file of a fleet that was started a moment ago; not for ever."""
+    """Wait for the fleet of a file while it starts; not for ever if none does.
+
+    Raises
+    ------
+    EndpointError
+        If it has ended before it was ready.
+    """
     from time import monotonic, sleep
 
-    from ..console import err
+    from streamlstm.errors import EndpointError
+    from streamlstm.fleet.endpoints import serves, starting
 
-    deadline = monotonic() + START_SECONDS
-    if not endpoints.exists():
-        err.print(f"{endpoints}: not there yet; waits up to {START_SECONDS:.0f} s for the fleet")
-    while not endpoints.exists() and monotonic() < deadline:
+    deadline, before = monotonic() + START_SECONDS, None
+    if not serves(endpoints) and starting(endpoints) is None:
+        say(f"{endpoints}: waits up to {START_SECONDS:.0f} s for a fleet to start")
+    while not serves(endpoints):
+        process = starting(endpoints)
+        if before is None and process is not None:
+            say(
+                f"{endpoints}: waits until the fleet is ready that starts (process {process}); "
+                "if its workers compile kernels, its log says how far they are"
+            )
+        if process is None and before is not None:
+            raise EndpointError(
+                f"{endpoints}: its fleet (process {before}) has ended before it was ready; its "
+                "log says why"
+            )
+        if process is None and monotonic() > deadline:
+            return
+        before = process
         sleep(LOOK_SECONDS)
 
 

@@ -23,24 +23,38 @@ def gateway(
 ) -> None:
     """Serve the clients of a fleet at one address."""
     import gc
+    import logging
     import sys
 
+    from streamlstm.backends.warmup import compile_kernels
     from streamlstm.fleet.gateway import serve_gateway
     from streamlstm.serving.access.curve_server import CurveServer
     from streamlstm.serving.connections import allow_descriptors
+    from streamlstm.serving.gateway.gateway import NAME
     from streamlstm.serving.logs import log_to_stderr
     from streamlstm.serving.parent import end_with
+
+    from ..signals import exit_on_interrupt
+
+    def on_ready(endpoints: dict[str, str]) -> None:
+        log = logging.getLogger(__name__)
+        for name, endpoint in endpoints.items():
+            log.info("%-7s %s", name, endpoint)
+        log.info("ready; Ctrl-C stops", extra={"fields": {"endpoints": endpoints}})
 
     if fleet_parent is not None:
         end_with(fleet_parent)
     log_to_stderr(log_format)
     allow_descriptors(max_connections)
     curve = None if key is None or allow is None else CurveServer(key, allow)
+    with exit_on_interrupt():  # the compiler swallows some interrupts
+        compile_kernels([NAME], report=True)
     sys.setswitchinterval(0.0005)
     gc.freeze()
     serve_gateway(
         control,
         {"router": router, "pull": pull, "xpub": xpub},
+        on_ready,
         insecure=insecure,
         curve=curve,
         max_message_bytes=max_message_bytes,

@@ -50,7 +50,7 @@ def on_ray(
       streamlstm fleet down
     """  # noqa: D301 - \b keeps the lines of the example apart
     from streamlstm.errors import BadValueError
-    from streamlstm.fleet.endpoints import claim_file
+    from streamlstm.fleet.endpoints import claimed
     from streamlstm.fleet.on_ray.plan import Plan, place_of
 
     from ..serve.model import check_served, load_served
@@ -68,20 +68,20 @@ def on_ray(
         dict(_label(text) for text in ray_label or []),
         [*names, f"--store={store}", f"--router={router}", *context.args],
     )
-    endpoints = claim_file(endpoints)
-    on_ray = RayFile(
-        endpoints, ray, place_of(store), None if file is None else str(file.absolute())
-    )
-    fleet = on_ray.fleet()
-    if there := fleet.agents():
-        on_ray.ask("status")
-        raise BadValueError(
-            f"--ray {ray}: the fleet of this store is there already, {len(there)} machines; "
-            f"{endpoints} says again where. Change it (streamlstm fleet scale --machines N), or "
-            "end it (streamlstm fleet down)"
+    with claimed(endpoints) as target:
+        on_ray = RayFile(
+            target, ray, place_of(store), None if file is None else str(file.absolute())
         )
-    fleet.add(machines, plan, say)
-    show(on_ray.ask("status"), as_json=False)
+        fleet = on_ray.fleet()
+        if there := fleet.agents():
+            on_ray.ask("status")
+            raise BadValueError(
+                f"--ray {ray}: the fleet of this store is there already, {len(there)} machines; "
+                f"{endpoints} says again where. Change it (streamlstm fleet scale --machines N), "
+                "or end it (streamlstm fleet down)"
+            )
+        fleet.add(machines, plan, say)
+        show(on_ray.ask("status"), as_json=False)
 
 
 def _label(text: str) -> tuple[str, str]:

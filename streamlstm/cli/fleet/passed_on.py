@@ -36,7 +36,7 @@ def check_passed_on(arguments: Sequence[str], router: str, store: str) -> dict[s
     BadParameter, StreamLSTMError
         As streamlstm serve would.
     """
-    from ..serve.checks import check_sockets
+    from ..serve.checks import check_options, check_sockets
 
     given = _parse([*arguments, "--store", store])
     defaults = _parse(["model"])
@@ -44,6 +44,7 @@ def check_passed_on(arguments: Sequence[str], router: str, store: str) -> dict[s
         if given[name] != defaults[name]:
             option = f"--{name.replace('_', '-')}"
             raise BadParameter(f"{option} is not for the workers of a fleet: {instead}")
+    check_options(given)
     check_sockets({"router": router}, given["insecure"], given["key"] is not None)
     file = check_served(given["model"], given["detector"])
     network = load_served(file, given["model"])

@@ -101,41 +101,44 @@ def serve(
       streamlstm fleet model.safetensors --store lmdb:s --when-full evict-idle --capacity 50000
       streamlstm fleet model.safetensors --join --machine a --store redis://10.0.0.9:6379
     """  # noqa: D301 - \b keeps the lines of the example apart
-    from streamlstm.fleet.endpoints import claim_file
-    from streamlstm.fleet.gateway import GatewayOptions
-    from streamlstm.fleet.machine import Machine
-    from streamlstm.fleet.sockets import WorkerSockets
-    from streamlstm.serving.parent import end_with
-    from streamlstm.serving.systemd import Notifier
+    from streamlstm.fleet.endpoints import claimed
 
-    from .passed_on import check_passed_on
+    with claimed(endpoints) as file:  # before what takes time: others see that a fleet starts
+        from streamlstm.fleet.gateway import GatewayOptions
+        from streamlstm.fleet.machine import Machine
+        from streamlstm.fleet.sockets import WorkerSockets
+        from streamlstm.serving.parent import end_with
+        from streamlstm.serving.systemd import Notifier
 
-    if fleet_parent is not None:
-        end_with(fleet_parent)
-    options = [*as_arguments(context, for_workers), *context.args]
-    arguments = [*([model] if model is not None else []), *options]
-    given = check_passed_on(arguments, router, store)
-    sockets = WorkerSockets(router)
-    if gateway is not None:
-        check_gateway(gateway, given["insecure"], given["key"] is not None)
-    joining = check_joining(join, machine, control, router, store, take_over, given)
-    endpoints = claim_file(endpoints)
-    of_all = ["--store", store] if join else []
-    here = Machine(
-        [*options, *of_all, *(["--metrics=127.0.0.1:*"] if metrics is not None else [])],
-        sockets,
-        endpoints,
-        _log,
-        None if gateway is None else GatewayOptions(gateway, gateway_options(options)),
-    )
-    with closing(here), Notifier() as systemd:
-        here.wakeup.on_stop = systemd.stopping
-        if joining is not None:
-            ended_well = run_agent(
-                here, joining, store, given, workers, capacity, metrics, _log, systemd
-            )
-        else:
-            ended_well = _run(here, store, take_over, given, workers, capacity, metrics, systemd)
+        from .passed_on import check_passed_on
+
+        if fleet_parent is not None:
+            end_with(fleet_parent)
+        options = [*as_arguments(context, for_workers), *context.args]
+        arguments = [*([model] if model is not None else []), *options]
+        given = check_passed_on(arguments, router, store)
+        sockets = WorkerSockets(router)
+        if gateway is not None:
+            check_gateway(gateway, given["insecure"], given["key"] is not None)
+        joining = check_joining(join, machine, control, router, store, take_over, given)
+        of_all = ["--store", store] if join else []
+        here = Machine(
+            [*options, *of_all, *(["--metrics=127.0.0.1:*"] if metrics is not None else [])],
+            sockets,
+            file,
+            _log,
+            None if gateway is None else GatewayOptions(gateway, gateway_options(options)),
+        )
+        with closing(here), Notifier() as systemd:
+            here.wakeup.on_stop = systemd.stopping
+            if joining is not None:
+                ended_well = run_agent(
+                    here, joining, store, given, workers, capacity, metrics, _log, systemd
+                )
+            else:
+                ended_well = _run(
+                    here, store, take_over, given, workers, capacity, metrics, systemd
+                )
     if not ended_well:
         raise Exit(1)
 

@@ -3,11 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from typer import BadParameter
 
+from streamlstm.backends.factory import check_backend
 from streamlstm.errors import EndpointError
+from streamlstm.serving.access.curve_server import CurveServer
 from streamlstm.serving.endpoints import check_endpoint
+from streamlstm.serving.eviction import check_eviction
+from streamlstm.serving.queue_limits import QueueLimits
+from streamlstm.serving.worker import check_loop
+
+
+def check_options(given: Mapping[str, Any]) -> None:
+    """Check all options for which no model and no socket is needed, by the names of ``serve``.
+
+    Raises
+    ------
+    BadParameter, StreamLSTMError
+    """
+    backend, loop = check_device(given["backend"], given["device"]), given["loop"]
+    check_backend(backend, given["weights"])
+    check_loop(loop, backend)
+    check_store(given["store"], given["other_model"], given["take_over"])
+    if loop == "python" and any(given[name] for name in ("spin", "queue_messages", "queue_bytes")):
+        raise BadParameter(
+            "--spin and --queue-... are for the compiled loop, not for --loop python"
+        )
+    queue_limits(given)
+    check_eviction(given["when_full"], given["idle_ttl"], given["store"])
+    curve_server(given["key"], given["allow"])
+
+
+def queue_limits(given: Mapping[str, Any]) -> QueueLimits:
+    """Return how much may wait in a worker.
+
+    Raises
+    ------
+    StreamLSTMError
+        If a message would not fit.
+    """
+    most: int = given["max_message_bytes"]
+    limits = QueueLimits(
+        given["queue_messages"] or 16_384, given["queue_bytes"] or max(2**26, 8 * most)
+    )
+    limits.check(most)
+    return limits
+
+
+def curve_server(key: Path | None, allow: Path | None) -> CurveServer | None:
+    """Return the keys of a worker; None without.
+
+    Raises
+    ------
+    BadParameter
+        If only one is given.
+    """
+    if key is None and allow is None:
+        return None
+    if key is None or allow is None:
+        raise BadParameter("expected both --key and --allow, or neither")
+    return CurveServer(key, allow)
 
 
 def check_device(backend: str, device: int | None) -> str:

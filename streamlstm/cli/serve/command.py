@@ -4,14 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, BadParameter, Exit, Option
+from typer import Argument, Exit, Option
 
 from ..configuration.decorator import service as command
 from ..signals import exit_on_interrupt
 from .model import check_served, load_served
 
 if TYPE_CHECKING:
-    from streamlstm.serving.access.curve_server import CurveServer
     from streamlstm.serving.service import Service
     from streamlstm.serving.worker import Worker
 
@@ -205,6 +204,7 @@ def serve(
       streamlstm serve model.safetensors --router 'tcp://127.0.0.1:*' --endpoints worker.json
       streamlstm serve --detector temperature,pressure
     """  # noqa: D301 - \b keeps the lines of the example apart
+    given = locals().copy()  # the options, by their names
     if fleet_parent is not None:
         from streamlstm.serving.parent import end_with
 
@@ -216,7 +216,6 @@ def serve(
     import os
     from contextlib import nullcontext
 
-    from streamlstm.backends.factory import check_backend
     from streamlstm.backends.warmup import compile_for
     from streamlstm.engine.engine import Engine
     from streamlstm.kernels.compile import DIRTY_TRACKING, EVICTION
@@ -224,40 +223,29 @@ def serve(
     from streamlstm.serving.commits import SharedCommits
     from streamlstm.serving.compiled_loop import NAME
     from streamlstm.serving.connections import allow_descriptors, connection_limit
-    from streamlstm.serving.eviction import check_eviction, make_eviction
+    from streamlstm.serving.endpoints import derived_from
+    from streamlstm.serving.eviction import make_eviction
     from streamlstm.serving.memory import configure_allocator
     from streamlstm.serving.partitions import Partitions
-    from streamlstm.serving.queue_limits import QueueLimits
     from streamlstm.serving.service import Service
     from streamlstm.serving.stores.open import Membership
-    from streamlstm.serving.worker import Worker, check_loop
+    from streamlstm.serving.worker import Worker
 
-    from .checks import check_device, check_sockets, check_store
+    from .checks import check_device, check_options, check_sockets, curve_server, queue_limits
     from .page import check_page
     from .store import checkpointing
 
     # Threads that share a block would otherwise spin afterwards, on the cores that ZeroMQ needs.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    check_options(given)
     backend = check_device(backend, device)
-    check_backend(backend, weights)
-    check_loop(loop, backend)
-    check_store(store, other_model, take_over)
-    if loop == "python" and (spin or queue_messages or queue_bytes):
-        raise BadParameter(
-            "--spin and --queue-... are for the compiled loop, not for --loop python"
-        )
-    queue_limits = QueueLimits(
-        queue_messages or 16_384, queue_bytes or max(2**26, 8 * max_message_bytes)
-    )
-    queue_limits.check(max_message_bytes)
     allow_descriptors(max_connections)
     configure_allocator()
     connection_limit(max_connections)
     check_sockets({"router": router, "pull": pull, "xpub": xpub}, insecure, key is not None)
-    check_eviction(when_full, idle_ttl, store)
     check_page(web, key is not None)
     leaving = when_full != "refuse" or idle_ttl is not None
-    curve = _curve_server(key, allow)
+    curve = curve_server(key, allow)
     if metrics is not None:
         from streamlstm.serving.metrics_port import parse_address, serving_metrics
 
@@ -276,6 +264,7 @@ def serve(
         checkpointing(
             engine, store, commit_ms / 1000, preload, when_full, other_model, take_over, member
         ) as checkpointer,
+        derived_from("router") if fleet is not None else nullcontext(),
         Worker(
             service := Service(
                 engine,
@@ -294,7 +283,7 @@ def serve(
             xpub,
             insecure=insecure,
             loop=loop,
-            queue_limits=queue_limits,
+            queue_limits=queue_limits(given),
             spin=spin * 1e-6,
             curve=curve,
             max_connections=max_connections,
@@ -352,16 +341,6 @@ def _run(
     finally:
         if endpoints is not None:
             _remove_own(endpoints)
-
-
-def _curve_server(key: Path | None, allow: Path | None) -> "CurveServer | None":
-    if key is None and allow is None:
-        return None
-    if key is None or allow is None:
-        raise BadParameter("expected both --key and --allow, or neither")
-    from streamlstm.serving.access.curve_server import CurveServer
-
-    return CurveServer(key, allow)
 
 
 def _remove_stale(endpoints: Path, model: Path | None) -> Path:

@@ -54,6 +54,7 @@ class AsyncPublisher(BasePublisher, AsyncConnection[zmq.Socket[bytes]]):
         self._open()
         self._own_loop()
         await self._drain(None)
+        await asyncio.to_thread(self._flush_feed)
         self._raise_lost()
 
     async def close(self) -> None:

@@ -97,17 +97,24 @@ def join(
     results, errors : sequence
         Of each part; None where it has the other.
 
+    Returns
+    -------
+    object
+        Of independent rows, which have no common answer: the number of rows and the error of each
+        part that was not applied.
+
     Raises
     ------
     Exception
         The error of the part with the first row that was not applied. Its ``divided`` says which
         rows were applied, if any were; its ``position`` is the row that it speaks of.
     """
+    if decode is decode_nothing:
+        told = zip(parts, errors, strict=True)
+        return [(len(rows), error) for rows, error in told if error is not None]
     if any(error is not None for error in errors):
         raise _error(parts, results, errors, decode is not decode_done)
     count = sum(map(len, parts))
-    if decode is decode_nothing:
-        return None
     if decode is decode_done:
         values: list[Any] = [None] * count
         for rows, value in zip(parts, results, strict=True):

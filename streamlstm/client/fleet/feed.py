@@ -19,6 +19,7 @@ import zmq
 from ... import wire
 from ...errors import RemoteError
 from ..batching import Observations
+from ..failures import unanswered
 from ..keys import Credentials
 from ..pipeline import Pipeline
 from ..replies import decode_nothing
@@ -27,6 +28,7 @@ from .queue import FleetQueue
 from .seeds import Seeds
 
 _LOG = logging.getLogger(__name__)
+_ANSWER_SECONDS = 1.0  # without an answer after which one that closes waits no longer
 _LINE_SECONDS = 1.0  # between two lines of the log about observations that were refused
 
 
@@ -39,9 +41,10 @@ class FleetFeed:
     seeds : Seeds
     keys : Credentials or None
     timeout : float
-        Seconds in which an observation has to be taken by a worker.
+        Seconds in which an observation has to be answered, unless the workers that it waits for
+        answer others meanwhile.
     on_lost : callable
-        Told, in the thread, how many observations no worker took.
+        Told, in the thread, how many observations were neither applied nor refused, and why.
     """
 
     def __init__(
@@ -50,12 +53,14 @@ class FleetFeed:
         seeds: Seeds,
         keys: Credentials | None,
         timeout: float,
-        on_lost: Callable[[int], object],
+        on_lost: Callable[[int, BaseException], object],
     ) -> None:
         starts = Future[Any].set_running_or_notify_cancel
         self._pipeline = Pipeline(FleetQueue(context, seeds, keys, WINDOW, starts))
         self._timeout, self._on_lost = timeout, on_lost
-        self._refused = 0
+        self._endpoint = seeds.text
+        self._answers = self._refused = 0
+        self._waited: float | None = None  # seconds, when it does not wait for answers any more
         self._next_line = 0.0
 
     @property
@@ -75,23 +80,39 @@ class FleetFeed:
         rows = len(message.streams) if isinstance(message, wire.Steps) else 1
         future.add_done_callback(partial(self._done, rows))
 
+    def flush(self) -> None:
+        """Wait until everything is answered, or given up."""
+        self._pipeline.drain()
+
     def close(self, linger: float) -> None:
-        """Wait until everything is answered, so many seconds at most, and end."""
-        self._pipeline.drain(linger)
+        """Wait until everything is answered, and end.
+
+        It waits for ``linger`` seconds, and then as long as a second brings another answer, up to
+        the timeout.
+        """
+        began, seconds = clock.monotonic(), linger
+        before = self._answers
+        while not self._pipeline.drain(seconds):
+            moved, before = self._answers > before, self._answers
+            seconds = min(_ANSWER_SECONDS, began + self._timeout - clock.monotonic())
+            if not (linger and moved and seconds > 0):
+                break
+        self._waited = clock.monotonic() - began
         self._pipeline.close()
 
-    def _done(self, rows: int, future: Future[None]) -> None:
+    def _done(self, rows: int, future: Future[list[tuple[int, Exception]] | None]) -> None:
         """Look at the reply to a message of some rows; in the thread of the pipeline."""
+        self._answers += 1
         error = future.exception()
-        if error is None:
-            return
-        divided = getattr(error, "divided", None)
-        if divided is not None:
-            self._on_lost(int(divided.in_doubt.sum()))
-        elif not isinstance(error, RemoteError):
-            self._on_lost(rows)
-        if isinstance(error, RemoteError) and error.code != "duplicate":
-            self._note(error)
+        parts = (future.result() or []) if error is None else [(rows, error)]
+        for count, each in parts:
+            if not isinstance(each, RemoteError):
+                self._on_lost(count, each if self._waited is None else self._unanswered())
+            elif each.code != "duplicate":
+                self._note(each)
+
+    def _unanswered(self) -> Exception:
+        return unanswered(self._endpoint, self._waited or 0.0)
 
     def _note(self, error: RemoteError) -> None:
         """Write a line about an observation that was refused, if there was none just now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time as clock
 from collections import deque
 from typing import Any
@@ -40,6 +41,8 @@ class Link:
         Those that wait for a connection, or for room in the window.
     heard : float
         When something came last, or was sent while nothing was in flight.
+    served : float
+        When a request was answered last, and is not sent again.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Link:
         self.in_flight: dict[bytes, FleetRequest] = {}
         self.unsent: deque[FleetRequest] = deque()
         self.heard = clock.monotonic()
+        self.served = -math.inf
 
     def send(self, request: FleetRequest) -> None:
         """Send a request as soon as there is a connection, and room."""

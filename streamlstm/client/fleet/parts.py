@@ -6,9 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ... import wire
-from ...errors import StreamLSTMError
+from ...errors import RemoteError, StreamLSTMError
 from . import division
 from .request import FleetRequest, Part, Whole
+
+FEW = 8  # rows that are sent one by one when one of them was refused, and not by halves
+OF_A_ROW = frozenset({"bad-value", "duplicate", "gap"})  # refusals that do not depend on other rows
 
 Settle = Callable[[FleetRequest, Any, Exception | None], object]
 
@@ -57,6 +60,27 @@ def _parts(
         part.place([of[n] for n in rows])
         parts.append(part)
     return parts
+
+
+def around(request: FleetRequest, refusal: RemoteError, settle: Settle) -> list[FleetRequest]:
+    """Return parts of a STEPS of independent rows that was refused for one of them, without it.
+
+    What comes before that row is one part, what comes behind it two: of many rows, each one that is
+    refused costs some messages, not all rows a message of their own. Rows are sent one by one if
+    they are few, or if it is not sure which one was refused, or that it is refused whatever the
+    others are; the row itself is sent no more.
+    """
+    message = request.message
+    assert isinstance(message, wire.Steps)
+    rows = [n for n, stream in enumerate(message.streams) if stream == refusal.stream]
+    if len(message.streams) <= FEW or len(rows) != 1 or refusal.code not in OF_A_ROW:
+        return by_row(request, settle)
+    row, count = rows[0], len(message.streams)
+    middle = (row + 1 + count) // 2
+    ranges = [range(row), range(row + 1, middle), range(middle, count)]
+    made = _parts(request, [[row], *(list(each) for each in ranges if each)], settle)
+    made[0].future.set_exception(refusal)
+    return made[1:]
 
 
 def by_row(request: FleetRequest, settle: Settle) -> list[FleetRequest]:

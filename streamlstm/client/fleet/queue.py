@@ -197,9 +197,10 @@ class FleetQueue(Tracking):
         left = [math.inf]
 
         def is_over(request: FleetRequest) -> bool:
-            if request.deadline > now and not request.is_settled:
-                left.append(request.deadline)
-            return request.deadline <= now
+            deadline = self._deadline_of(request)
+            if deadline > now and not request.is_settled:
+                left.append(deadline)
+            return deadline <= now
 
         for link in self._links:
             for request in link.in_flight.values():
@@ -224,6 +225,15 @@ class FleetQueue(Tracking):
                 queue.remove(request)
                 self._fail_unsent(request)
         self._deadline = min(left)
+
+    def _deadline_of(self, request: FleetRequest) -> float:
+        """Return when a request is overdue."""
+        if not request.patient:
+            return request.deadline
+        routers = {self._router.router_of(n) or "" for n in request.partitions}
+        links = [self._links.get(router) for router in routers]
+        served = [-math.inf if link is None else link.served for link in links]
+        return max(request.deadline, min(served, default=-math.inf) + request.timeout)
 
     def _fail_unsent(self, request: FleetRequest) -> None:
         error = request.refusal or self._denied

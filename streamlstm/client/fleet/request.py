@@ -42,8 +42,10 @@ class FleetRequest(Routed):
         Whether it can be sent again when nobody knows if it was applied.
     apart : bool
         Whether its rows are independent, and are sent one by one if it is refused.
+    patient : bool
+        Whether its deadline is put off as long as the workers that have its streams answer others.
     tries : int
-        How often that was done.
+        How often it was sent again when nobody knew whether it was applied.
     unknown : stream id or None
         Its stream, while its partition has not been computed.
     refusal : Exception or None
@@ -51,8 +53,8 @@ class FleetRequest(Routed):
     """
 
     __slots__ = (
-        "apart", "deadline", "decode", "frame", "future", "is_settled", "message", "refusal",
-        "repeats", "rows", "timeout", "tries", "unknown",
+        "apart", "deadline", "decode", "frame", "future", "is_settled", "message", "patient",
+        "refusal", "repeats", "rows", "timeout", "tries", "unknown",
     )  # fmt: skip
 
     def __init__(
@@ -77,7 +79,8 @@ class FleetRequest(Routed):
         self.timeout, self.deadline = timeout, clock.monotonic() + timeout
         self.rows: list[int] | None = None
         self.tries, self.is_settled = 0, False
-        self.apart = decode is decode_nothing and isinstance(message, wire.Steps)
+        self.patient = decode is decode_nothing
+        self.apart = self.patient and isinstance(message, wire.Steps)
         self.unknown: wire.StreamId | None = None
         self.refusal: Exception | None = None
 
@@ -91,7 +94,7 @@ class FleetRequest(Routed):
         """Return a request for a part of this one, with its deadline."""
         frame = self.frame if message is self.message else wire.encode(message)
         part = FleetRequest(future, message, frame, decode, self.timeout)
-        part.deadline, part.tries = self.deadline, self.tries
+        part.deadline, part.tries, part.patient = self.deadline, self.tries, self.patient
         return part
 
     def known(self, frame: bytes) -> Any:

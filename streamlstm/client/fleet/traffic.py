@@ -101,15 +101,15 @@ class Traffic:
         events = link.events
         answers = link.receive() if events & POLLIN else []
         for request, frame in answers:
-            self._answer(request, frame)
+            self._answer(link, request, frame)
         sent = bool(link.unsent) and link.flush()
         if link.in_flight and not (answers or events & POLLOUT or link.events & POLLOUT):
             for request, frame in link.receive():  # what came before the end
-                self._answer(request, frame)
+                self._answer(link, request, frame)
             self._lose(link)
         return bool(answers) or sent
 
-    def _answer(self, request: FleetRequest, frame: bytes) -> None:
+    def _answer(self, link: Link, request: FleetRequest, frame: bytes) -> None:
         error: Exception | None = None
         result = None
         try:
@@ -121,10 +121,12 @@ class Traffic:
             if refusal.code == "duplicate" and request.tries and refusal.values is not None:
                 result, error = request.known(frame), None
             if request.apart:
-                self._send_rows(request)
+                link.served = clock.monotonic()
+                self._put(request, parts.around(request, refusal, self._settle))
                 return
         except Exception as failed:
             error = failed
+        link.served = clock.monotonic()
         self._router.done(request)
         self._settle(request, result, error)
 
