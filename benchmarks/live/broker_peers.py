@@ -17,6 +17,7 @@ class Peer(Protocol):
     """Speaks to one broker; ``options`` are those of a bridge beside it."""
 
     options: ClassVar[list[str]]
+    came: list[Came]
 
     def send(self, rows: Sequence[tuple[str, int, list[float]]]) -> None:
         """Send observations: stream, number, values. Return when the broker has them."""
@@ -42,16 +43,16 @@ class MqttPeer:
         "x,y",
     )
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, name: str = "peer") -> None:
         import paho.mqtt.client as paho
         from paho.mqtt.packettypes import PacketTypes
         from paho.mqtt.properties import Properties
 
-        self._came: list[Came] = []
+        self.came: list[Came] = []
         self._ready = threading.Event()
         self._client = paho.Client(
             paho.CallbackAPIVersion.VERSION2,
-            client_id="peer",
+            client_id=name,
             protocol=paho.MQTTv5,
         )
         self._client.on_connect = lambda client, *_: client.subscribe("out/#", qos=1)
@@ -67,7 +68,7 @@ class MqttPeer:
         assert self._ready.wait(30)
 
     def _note(self, _client: Any, _data: Any, message: Any) -> None:
-        self._came.append({**json.loads(message.payload), "at": time.time()})
+        self.came.append({**json.loads(message.payload), "at": time.time()})
 
     def send(self, rows: Sequence[tuple[str, int, list[float]]]) -> None:
         """Send observations."""
@@ -77,7 +78,7 @@ class MqttPeer:
 
     def predictions(self) -> list[Came]:
         """Return all predictions that have come so far."""
-        return list(self._came)
+        return list(self.came)
 
     def close(self) -> None:
         """Leave the broker."""
@@ -99,7 +100,7 @@ class KafkaPeer:
         "x,y",
     ]
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, name: str = "peer") -> None:
         from confluent_kafka import Consumer, Producer, TopicPartition
 
         self._producer = Producer(
@@ -107,23 +108,23 @@ class KafkaPeer:
         )
         self._make(url)
         self._consumer = Consumer(
-            {"bootstrap.servers": url, "group.id": "peer", "fetch.wait.max.ms": 5, "log_level": 0}
+            {"bootstrap.servers": url, "group.id": name, "fetch.wait.max.ms": 5, "log_level": 0}
         )
         topics = self._producer.list_topics(timeout=30).topics
         self._consumer.assign(
             [TopicPartition("out", n, 0) for n in range(len(topics["out"].partitions))]
         )
-        self._came: list[Came] = []
+        self.came: list[Came] = []
 
     def _make(self, url: str) -> None:
         """Make the topics, where they are not made when they are asked for."""
         from confluent_kafka.admin import AdminClient, NewTopic
 
         admin = AdminClient({"bootstrap.servers": url, "log_level": 0})
-        wanted = [NewTopic("in", 4, 1), NewTopic("out", 2, 1)]
-        for name, made in admin.create_topics(wanted).items():
-            if made.exception(30) is not None:
-                self._producer.list_topics(name, timeout=30)
+        for name, partitions in (("in", 4), ("out", 2)):
+            if not self._producer.list_topics(name, timeout=30).topics[name].partitions:
+                (made,) = admin.create_topics([NewTopic(name, partitions, 1)]).values()
+                made.exception(30)
 
     def send(self, rows: Sequence[tuple[str, int, list[float]]]) -> None:
         """Send observations."""
@@ -137,8 +138,8 @@ class KafkaPeer:
         """Return all predictions that have come so far."""
         while records := self._consumer.consume(500, 0.05):
             at = time.time()
-            self._came += [{**json.loads(r.value()), "at": at} for r in records if not r.error()]
-        return list(self._came)
+            self.came += [{**json.loads(r.value()), "at": at} for r in records if not r.error()]
+        return list(self.came)
 
     def close(self) -> None:
         """Leave the broker."""
@@ -157,15 +158,15 @@ class NatsPeer:
         "x,y",
     ]
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, name: str = "peer") -> None:
         self._loop = asyncio.new_event_loop()
-        self._came: list[Came] = []
-        self._run(self._connect(url))
+        self.came: list[Came] = []
+        self._run(self._connect(url, name))
 
     def _run(self, work: Any) -> Any:
         return self._loop.run_until_complete(work)
 
-    async def _connect(self, url: str) -> None:
+    async def _connect(self, url: str, name: str) -> None:
         import nats
 
         self._client = await nats.connect(
@@ -174,7 +175,7 @@ class NatsPeer:
         self._log = self._client.jetstream(timeout=30)
         await self._log.add_stream(name="IN", subjects=["in.*"])
         await self._log.add_stream(name="OUT", subjects=["out.*"])
-        self._out = await self._log.pull_subscribe("out.*", "peer")
+        self._out = await self._log.pull_subscribe("out.*", name)
 
     def send(self, rows: Sequence[tuple[str, int, list[float]]]) -> None:
         """Send observations."""
@@ -204,7 +205,7 @@ class NatsPeer:
     def predictions(self) -> list[Came]:
         """Return all predictions that have come so far."""
         self._run(self._fetch())
-        return list(self._came)
+        return list(self.came)
 
     async def _fetch(self) -> None:
         from nats.errors import TimeoutError as NoneCame
@@ -212,7 +213,7 @@ class NatsPeer:
         try:
             while found := await self._out.fetch(500, timeout=0.2):
                 for each in found:
-                    self._came.append({**json.loads(each.data), "at": time.time()})
+                    self.came.append({**json.loads(each.data), "at": time.time()})
                     await each.ack()
         except (NoneCame, TimeoutError):
             pass

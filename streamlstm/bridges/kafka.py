@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time as clock
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -76,6 +77,9 @@ class Kafka:
         self._offsets: dict[_Place, Offsets] = {}
         self._committed = self._refreshed = 0.0
         self._last_error = ""
+        self._closed = threading.Event()
+        self._polling = threading.Thread(target=self._poll, name="kafka-delivery", daemon=True)
+        self._polling.start()
 
     def run(self, bridge: Bridge) -> None:
         """Take messages until the bridge is to stop."""
@@ -88,7 +92,6 @@ class Kafka:
                     bridge.ready()
             records = self._consumer.consume(_AT_ONCE, _WAIT)
             bridge.take([m for m in map(self._message, records) if m is not None])
-            self._producer.poll(0)
             if now >= self._committed + _COMMIT_SECONDS:
                 self._commit(asynchronous=True)
                 self._committed = now
@@ -172,7 +175,6 @@ class Kafka:
                     break
                 except BufferError:
                     self._producer.poll(0.1)
-        self._producer.poll(0)
 
     def _commit(self, asynchronous: bool) -> None:
         places = [
@@ -182,6 +184,11 @@ class Kafka:
         ]
         if places:
             self._consumer.commit(offsets=places, asynchronous=asynchronous)
+
+    def _poll(self) -> None:
+        """Settle what has arrived, also while nothing is read: in a thread of its own."""
+        while not self._closed.is_set():
+            self._producer.poll(0.05)
 
     def finish(self, seconds: float) -> None:
         """Wait until what was published has arrived, and commit."""
@@ -194,6 +201,8 @@ class Kafka:
     def close(self) -> None:
         """Leave the broker."""
         self._producer.flush(1)
+        self._closed.set()
+        self._polling.join()
         self._consumer.close()
 
     def _on_error(self, error: Any) -> None:
