@@ -160,7 +160,7 @@ def test_serve_web_starts_a_page_that_ends_with_the_worker(tmp_path: Path) -> No
     worker = WorkerProcess(tmp_path / "worker", "--detector", "--web", "0", serves="temperature")
     try:
         assert worker.process.stderr is not None
-        kind, url = worker.process.stderr.readline().split()
+        *_, kind, url = worker.process.stderr.readline().split()
         assert kind == "page"
         while ask(f"{url}/healthz")[0] != 200:
             pass  # it has not asked the worker yet
