@@ -58,6 +58,9 @@ def _online(stage: Mapping[str, Any] | None) -> str:
     return ", ".join(words) or "on"
 
 
+_NO_SECONDS = ("own_error", "naive_error")  # fractions that are no durations
+
+
 def _lines(answer: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Yield the name and the value of each line of a nested map."""
     for key, value in answer.items():
@@ -74,7 +77,7 @@ def _lines(answer: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
         elif isinstance(value, list):
             yield name, ", ".join(map(str, value))
         elif isinstance(value, float):
-            yield name, f"{value:,.1f} s"
+            yield name, f"{value:,.1f}" if key in _NO_SECONDS else f"{value:,.1f} s"
         elif isinstance(value, int) and key not in ("pid", "protocol"):
             yield name, f"{value:,}"
         else:

@@ -109,6 +109,10 @@ def test_all_workers_have_one_model_and_one_version() -> None:
     model.ask(False, False)  # joins it
     with pytest.raises(BadValueError, match="another one is under way"):
         model.ask(True, False)
+    model.begin(["w0"])
+    model.said("w0", 1, "refused", "/tmp/streamlstm-fleet-x/model-1.safetensors: is damaged")
+    assert model.reload is not None
+    assert model.reload.status()["said"] == f"w0: {MODEL}: is damaged"
 
 
 def test_ports_are_counted_from_the_first_one() -> None:

@@ -11,6 +11,7 @@ from .ray_file import ray_file
 from .status import show
 
 LOOK_SECONDS = 0.1  # between two looks at how far a change is
+LINE_SECONDS = 5.0  # between two lines that say so, where no terminal shows it
 START_SECONDS = 20.0  # in which a fleet that was started just now has claimed its file
 
 
@@ -138,18 +139,24 @@ def _change(endpoints: Path, wait: bool, json: bool, *question: Any) -> None:
 
 
 def wait_until(look: Callable[[], dict[str, Any]], found: dict[str, Any]) -> dict[str, Any]:
-    """Look again and again until a fleet has nothing under way; show how far it is meanwhile."""
+    """Look again and again until a fleet has nothing under way; show how far it is meanwhile.
+
+    Into a pipe, a line every few seconds says that.
+    """
     from contextlib import nullcontext
-    from time import sleep
+    from time import monotonic, sleep
 
     from ..console import err
 
-    status = err.status(_progress(found))
+    status, due = err.status(_progress(found)), monotonic() + LINE_SECONDS
     with status if err.is_terminal else nullcontext():
         while not found["settled"]:
             sleep(LOOK_SECONDS)
             found = look()
             status.update(_progress(found))
+            if not err.is_terminal and monotonic() > due:
+                say(_progress(found))
+                due = monotonic() + LINE_SECONDS
     return found
 
 
@@ -161,4 +168,9 @@ def _progress(found: Mapping[str, Any]) -> str:
     parts += [f"{each['name']} leaves, {each['partitions']:,} partitions left" for each in leaving]
     parts += [f"{found['moving']:,} partitions on their way"] if found["moving"] else []
     parts += [f"{found['copying']:,} partitions being copied"] if found["copying"] else []
+    parts += [
+        f"the store of {each['name']} has failed for {each['store_failing']:.0f} s"
+        for each in found["workers"]
+        if each.get("store_failing")
+    ]
     return "; ".join(parts) or "partitions are divided"

@@ -83,4 +83,7 @@ def _store(stores: Sequence[dict[str, Any] | None]) -> dict[str, Any] | None:
     failing = [store for store in some if store["failing"] is not None]
     worst = max(failing, key=lambda store: store["failing"]) if failing else some[0]
     added = {key: sum(store[key] for store in some) for key in ("pending", "absent", "losses")}
+    places = {store["place"] for store in some}
+    if len(places) > 1:  # of all: the workers say where each has its own
+        worst = {**worst, "place": f"{len(places)} places"}
     return {**worst, **added, "committed": min(store["committed"] for store in some)}

@@ -169,9 +169,9 @@ class Checkpointer:
         """Mark all streams in memory as changed, since the store has lost them."""
         rest = "are lost"
         if loss.left:
-            rest = f"are lost or in an earlier state: it has {loss.left} streams"
+            rest = f"are lost, or as old as they are among the {loss.left} that it has now"
         _LOG.error(
-            "%s; the %d streams in memory are written again, %d that were only there %s",
+            "%s; the %d streams in memory are written again, %d that were only in the store %s",
             loss.reason,
             self._tracker.live,
             self.stored.count,

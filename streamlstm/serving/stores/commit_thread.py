@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from ...engine.records import RecordBatch
 from .outage import Outage
+from .shared_store import SharedStore
 from .store import FencedError, Loss, Store
 
 CHECK_SECONDS = 0.5  # between two looks at the store while nothing is committed
@@ -40,7 +41,7 @@ class CommitThread:
 
     def __init__(self, store: Store, reads: Outage, on_done: Callable[[], object]) -> None:
         self._store, self._reads, self._on_done = store, reads, on_done
-        self.outage = Outage("written")
+        self.outage = Outage("written", isinstance(store, SharedStore))
         self.loss: Loss | None = None
         self.losses = 0
         self.fenced: FencedError | None = None

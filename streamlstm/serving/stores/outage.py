@@ -21,6 +21,8 @@ class Outage:
     ----------
     done : str
         The access as a participle, for the log: "read" or "written".
+    leased : bool
+        Whether the worker answers only under a lease, which it cannot renew meanwhile.
 
     Attributes
     ----------
@@ -30,8 +32,11 @@ class Outage:
         The last failure; None while the access works.
     """
 
-    def __init__(self, done: str) -> None:
+    def __init__(self, done: str, leased: bool = False) -> None:
         self._done = done
+        self._meanwhile = "Predictions continue"
+        if leased:
+            self._meanwhile = "The worker answers as long as it has its lease"
         self._retry_at = 0.0
         self.since: float | None = None
         self.error: StoreError | None = None
@@ -63,7 +68,7 @@ class Outage:
         """Record a failed attempt."""
         now = time.monotonic()
         if self.since is None:
-            _LOG.warning("%s Predictions continue; the worker tries again every second.", error)
+            _LOG.warning("%s %s; it tries again every second.", error, self._meanwhile)
             self.since = now
         self._retry_at = now + RETRY_SECONDS
         self.error = error

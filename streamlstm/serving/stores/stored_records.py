@@ -13,6 +13,7 @@ from ...errors import StoreError
 from .adopted import Adopted
 from .epochs import Epochs
 from .outage import Outage
+from .shared_store import SharedStore
 from .store import Store
 
 
@@ -42,7 +43,7 @@ class StoredRecords:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.outage = Outage("read")
+        self.outage = Outage("read", isinstance(store, SharedStore))
         self.adopted: list[Adopted] = []
         self.incoming: dict[bytes, bytes] = {}
 
