@@ -30,7 +30,7 @@ class Manager:
         self.folder, self.address = folder, str(folder / "notify")
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self.address)
-        self._socket.settimeout(120)
+        self._socket.settimeout(400)  # it may have to compile first
         self.heard: list[str] = []
         self._process: subprocess.Popen[str] | None = None
         MODEL.save(folder / "model.safetensors")
