@@ -29,7 +29,7 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: demo test test-all test-cuda lint format bench instructions figures architecture train-host golden live release clean help
+.PHONY: demo test test-all test-cuda lint format bench instructions figures architecture docs train-host golden live release clean help
 
 demo: .venv/.base  ## Predict this machine's next second, live (ARGS="--seconds 5 --json out.json")
 	@$(RUN) workers/demo.py $(ARGS)
@@ -75,6 +75,9 @@ figures: .venv/.base  ## Write the tables of the last benchmarks into README.md,
 
 architecture: .venv/.base  ## Draw the packages and their imports into docs/architecture.md
 	@$(RUN) -m docs.architecture
+
+docs: .venv/.dev  ## Build the documentation as a site in build/site
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -W ignore -m mkdocs build $(ARGS)
 
 train-host: .venv/.base  ## Train the shipped model from the recording in examples/data
 	@mkdir -p streamlstm/models

@@ -52,10 +52,13 @@ if TYPE_CHECKING:
         Flatten,
         Last,
         LayerNorm,
+        Parallel,
         Pointwise,
         Pool,
         Repeat,
         Reverse,
+        SoftmaxOverRows,
+        Transpose,
     )
     from .network.model import Model
     from .network.online import Online
