@@ -163,8 +163,11 @@ class SurvivingSockets(PlainSockets):
         if router not in self._pids:
             workers = self.fleet.workers().values()
             self._pids |= {each["router"]: each["pid"] for each in workers if each["router"]}
+        pid = self._pids.get(router)
+        if pid is None:  # the file does not list it any more, or not yet
+            return False
         try:
-            os.kill(self._pids.get(router, -1), 0)
+            os.kill(pid, 0)
         except OSError:
             return False
         return True

@@ -207,7 +207,7 @@ def test_plot_draws_a_stream_while_it_is_served(
         assert [process.wait(timeout=30) for process in (live, picture)] == [0, 0]
     finally:
         os.close(ours)
-    shown = re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", drawn.decode()).replace("\r", "")
+    shown = re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", drawn.decode(errors="replace")).replace("\r", "")
     lines = shown[shown.rindex("drawn") :].split("\n")
     assert max(map(len, lines)) <= 50
     legend = next(line for line in lines if "alarm" in line)

@@ -121,7 +121,16 @@ def test_the_client(worker, folder):
 
 def test_every_block_is_tested():
     """Those of a fleet in test_fleet_doc.py."""
-    known = ("make demo", "train", "serve", "engine.step(", "import torch", "Client(", "fleet")
+    known = (
+        "make demo",
+        "make live",
+        "train",
+        "serve",
+        "engine.step(",
+        "import torch",
+        "Client(",
+        "fleet",
+    )
     assert all(any(word in text for word in known) for _, text in BLOCKS)
 
 

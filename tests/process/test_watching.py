@@ -239,7 +239,8 @@ def test_top_draws_in_a_terminal_and_exits_quietly(
         started.append(process)
         os.close(theirs)
         drawn = b""
-        while drawn.count(NAME.encode()) < 2:
+        address = worker.endpoints["router"].removeprefix("tcp://").encode()
+        while drawn.count(address) < 2:
             drawn += os.read(ours, 4096)
         process.send_signal(signal.SIGINT)
         drawn += rest_of(ours)

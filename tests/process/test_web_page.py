@@ -190,7 +190,7 @@ def test_what_protects_a_page_is_asked_for(tmp_path: Path) -> None:
         (["web", "--xpub", "tcp://127.0.0.1:1"], "expected --router beside --xpub"),
         (["web", "--listen", "127.0.0.1:*", "--public", "ftp://a"], "--public: expected a URL"),
         (["web", "--endpoints", "x", "--router", "tcp://127.0.0.1:1"], "only one of --endpoints"),
-        (["serve", "--detector", "--web", "0", "--key", "x"], "whose role is read-only"),
+        (["serve", "--detector", "--web", "0", "--key", "x"], "--key and --allow"),
     ):
         refused = CliRunner().invoke(app, arguments)
         words = " ".join(refused.output.replace("\u2502", " ").split())

@@ -183,7 +183,7 @@ def test_another_worker_s_endpoints_file_stays(mortal: WorkerProcess, model_file
 
 
 def test_the_endpoints_file_is_written_when_ready(mortal: WorkerProcess, model_file: Path) -> None:
-    assert mortal.endpoints.keys() == {"router", "pull", "xpub", "pid"}
+    assert mortal.endpoints.keys() == {"router", "pull", "xpub", "pid", "model"}
     assert mortal.endpoints["pid"] == mortal.process.pid
     assert all(mortal.endpoints[name] in mortal.said for name in ("router", "pull", "xpub"))
     assert [path.name for path in model_file.parent.iterdir() if path.suffix == ".json"]

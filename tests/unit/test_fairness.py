@@ -325,7 +325,7 @@ REFUSED = {
     "gap": ([*NUMBERED, "new"], [2, 2, 9, 2, 1], 2),
     "duplicate": ([*NUMBERED, "new"], [2, 1, 2, 2, 1], 1),
     "gap of a new stream": ([*NUMBERED, "naïve, and new"], [2, 2, 2, 2, 2], 4),
-    "the largest number": (NUMBERED, [2, 2, 2, 2**64 - 1], 3),
+    "the largest number": (NUMBERED, [2, 2, 2, 2**63 - 1], 3),
     "its stream has a row before": (["new", *NUMBERED, "new"], [1, 2, 2, 2, 2, 3], -1),
 }
 

@@ -216,7 +216,7 @@ def test_an_address_that_is_taken_is_told_as_that_of_the_gateway(tmp_path: Path)
         port = taken.bind_to_random_port("tcp://127.0.0.1")
         endpoints = gateway_endpoints(f"tcp://127.0.0.1:{port}")
         with pytest.raises(EndpointError, match=f"^--gateway, router tcp://127.0.0.1:{port}: "):
-            serve_gateway(f"ipc://{tmp_path}/control", endpoints)
+            serve_gateway(f"ipc://{tmp_path}/control", endpoints, lambda _: None)
 
 
 @pytest.mark.parametrize(

@@ -257,6 +257,8 @@ def test_info_has_the_keys_of_the_specification() -> None:
         "inputs": ["x0", "x1"],
         "outputs": ["y0", "y1", "y2"],
         "horizon": 1,
+        "targets": list(MODEL.targets),
+        "horizons": [1, 1, 1],
         "fingerprint": MODEL.fingerprint,
         "online": None,
         "input_offsets": None,

@@ -298,7 +298,8 @@ def test_values_are_copies() -> None:
 
 
 def test_replies_may_have_more_elements_at_the_end() -> None:
-    assert wire.decode_reply(msgpack.packb([129, "a", 1, X, None, 5])) == wire.Prediction("a", 1, X)
+    more = msgpack.packb([129, "a", 1, X, None, X, 2.5, 5])
+    assert wire.decode_reply(more) == wire.Prediction("a", 1, X, None, X, 2.5)
     assert wire.decode_reply(msgpack.packb([255, None, None, "gap", "no", 5])).code == "gap"
     assert wire.decode_reply(msgpack.packb([131, 3, "a", None, 5])) == wire.Done(3, "a")
 
