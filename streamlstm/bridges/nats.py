@@ -101,14 +101,31 @@ class Nats:
             deliver_policy=DeliverPolicy.ALL if earliest else DeliverPolicy.NEW,
         )
         try:
+            name = await stream.find_stream_name_by_subject(subject)
+            await self._go_back(stream, name, durable, config)
             return await stream.pull_subscribe(
-                subject, durable, config=config, pending_msgs_limit=-1, pending_bytes_limit=-1
+                subject, durable, name, config, pending_msgs_limit=-1, pending_bytes_limit=-1
             )
         except NotFoundError:
             raise StreamLSTMError(
                 f"nats: no stream of JetStream has the subject {subject}; make one: nats stream "
                 f"add NAME --subjects '{subject}'"
             ) from None
+
+    async def _go_back(self, stream: Any, name: str, durable: str, config: ConsumerConfig) -> None:
+        """Let a consumer begin behind the last message before which all are acknowledged.
+
+        JetStream would send those that a bridge had when it was killed only after a while, and
+        behind later ones, whose numbers are higher: they would count as applied.
+        """
+        try:
+            found = await stream.consumer_info(name, durable)
+        except NotFoundError:
+            return
+        if found.num_ack_pending:
+            config.deliver_policy = DeliverPolicy.BY_START_SEQUENCE
+            config.opt_start_seq = found.ack_floor.stream_seq + 1
+            await stream.delete_consumer(name, durable)
 
     async def _take(self, bridge: Bridge, subscription: Any) -> None:
         while not bridge.stopping.is_set():

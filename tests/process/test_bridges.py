@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.live.broker_peers import KafkaPeer, MqttPeer, Peer
-from benchmarks.live.brokers import MockKafka, Mosquitto, Tansu
+from benchmarks.live.broker_peers import KafkaPeer, MqttPeer, NatsPeer, Peer
+from benchmarks.live.brokers import MockKafka, Mosquitto, NatsServer, Tansu
 from streamlstm import Client, Engine
 
 from .conftest import MODEL, WorkerProcess
@@ -111,6 +111,7 @@ def steps(worker: WorkerProcess) -> int:
     ("make_broker", "make_peer"),
     [
         with_broker(Mosquitto, MqttPeer),
+        with_broker(NatsServer, NatsPeer),
         with_broker(MockKafka, KafkaPeer),
         with_broker(Tansu, KafkaPeer),
     ],
@@ -150,8 +151,8 @@ def test_nothing_is_lost_or_doubled_whatever_is_killed(
         first.stop(signal.SIGKILL)
         second = worker()
         load(peer)
-        if isinstance(broker, Mosquitto):  # the others keep nothing
-            broker.kill(signal.SIGTERM)
+        if isinstance(broker, Mosquitto | NatsServer):
+            broker.kill(signal.SIGTERM if isinstance(broker, Mosquitto) else signal.SIGKILL)
             broker.start()
         load(peer)
 
