@@ -8,6 +8,7 @@ from types import ModuleType
 from ..errors import StreamLSTMError
 
 _CLIENTS = {"mqtt": "paho", "kafka": "confluent_kafka", "nats": "nats"}
+_PACKAGES = {"mqtt": "paho-mqtt", "kafka": "confluent-kafka", "nats": "nats-py"}
 _CLASSES = {"mqtt": "Mqtt", "kafka": "Kafka", "nats": "Nats"}
 
 
@@ -23,7 +24,7 @@ def load(broker: str) -> tuple[ModuleType, type]:
         import_module(_CLIENTS[broker])
     except ImportError:
         raise StreamLSTMError(
-            f"a bridge to {broker} needs its client: pip install 'streamlstm[{broker}]'"
+            f"a bridge to {broker} needs its client: pip install {_PACKAGES[broker]}"
         ) from None
     module = import_module(f".{broker}", __package__)
     return module, getattr(module, _CLASSES[broker])
