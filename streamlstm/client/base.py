@@ -27,7 +27,7 @@ from .keys import KeyPath
 from .observing import Published, decode_published
 from .precision import Precision
 from .request_queue import WINDOW, check_window
-from .requests import topics
+from .requests import topic_before, topics
 
 
 class BaseClient(ConnectedSocket[zmq.Socket[bytes]]):
@@ -180,9 +180,8 @@ class BaseSubscriber(ConnectedSocket[SocketType]):
         event = decode_published(frames[-1])
         if event is None or event.stream is None:
             return None if self._alarms or self._values else event
-        is_alarm = frames[0] == wire.alarm_topic(event.stream)
-        has_values = isinstance(event, Published) and event.x is not None
-        return event if (is_alarm, has_values) == (self._alarms, self._values) else None
+        before = topic_before(self._alarms, self._values)
+        return event if frames[0] == before + wire.topic(event.stream) else None
 
     def _timed_out(self) -> Exception:
         return no_prediction(self.endpoint, self.timeout or 0.0, self._handshake.failure())

@@ -165,6 +165,11 @@ def id_chunks(streams: Sequence[wire.StreamId]) -> list[list[wire.StreamId]]:
     return [ids[n : n + _MAX_IDS] for n in range(0, len(ids), _MAX_IDS)]
 
 
+def topic_before(alarms: bool, values: bool) -> bytes:
+    """Return what stands before a stream's topic where alarms alone, or values too, are wanted."""
+    return wire.ALARM_TOPIC if alarms else wire.VALUE_TOPIC if values else b""
+
+
 def topics(
     streams: Sequence[wire.StreamId], alarms: bool = False, values: bool = False
 ) -> list[bytes]:
@@ -196,5 +201,5 @@ def topics(
     ]
     if not found:
         raise BadValueError("streams: expected at least one; leave it out to receive everything")
-    before = wire.ALARM_TOPIC if alarms else wire.VALUE_TOPIC if values else b""
+    before = topic_before(alarms, values)
     return [before + topic for topic in found]

@@ -35,8 +35,8 @@ class Subscriber(BaseSubscriber[zmq.Socket[bytes]], Connection[zmq.Socket[bytes]
         Receive only predictions that have an alarm, and no other events. The model needs the
         anomaly stage (:class:`Online`).
     values : bool
-        Receive predictions with the observation that each of them answers, ``came`` and ``time``,
-        and no other events. The worker publishes those only where somebody subscribes to them.
+        Receive predictions with the observation that each of them answers, ``came`` and ``time``.
+        The worker publishes those only where somebody subscribes to them.
     key, server : path-like, optional
         As for :class:`Client`.
     context : zmq.Context, optional

@@ -89,7 +89,7 @@ class Engine(Runs):
         check_model(model)
         make = partial(make_backend, backend, threads=check_threads(threads), weights=weights)
         super().__init__(model, capacity, make)
-        self._has_store, self._reload_lock = False, threading.Lock()
+        self._weights, self._has_store, self._reload_lock = weights, False, threading.Lock()
         self._explainer: Explainer | None = None  # made at the first use
 
     @property
@@ -101,6 +101,11 @@ class Engine(Runs):
     def backend(self) -> str:
         """Name of the backend: "cpu", "cuda" or "reference"."""
         return self._backend.name
+
+    @property
+    def weights(self) -> str:
+        """Precision of the weights: "float32", "float16" or "bfloat16"."""
+        return self._weights
 
     @property
     def capacity(self) -> int:

@@ -7,8 +7,10 @@ from itertools import islice
 
 from .. import wire
 from ..engine.records import stream_from_key
+from .counters import Counters
 from .eviction import Eviction
-from .response import Publication, Response
+from .native import layout
+from .response import Publication, Response, done
 from .stores.checkpointer import Checkpointer
 
 CHUNK = 256  # events published between two turns of the loop: under a millisecond
@@ -23,6 +25,8 @@ class Residency:
         Reads the store from which streams are restored.
     eviction : Eviction or None
         Evicts idle streams.
+    counters : Counters
+        Of the worker, which know whether anybody subscribes to values.
 
     Attributes
     ----------
@@ -30,9 +34,11 @@ class Residency:
         Whether :meth:`events` has more RESET events of streams that restarted.
     """
 
-    def __init__(self, checkpointer: Checkpointer | None, eviction: Eviction | None) -> None:
+    def __init__(
+        self, checkpointer: Checkpointer | None, eviction: Eviction | None, counters: Counters
+    ) -> None:
         self.stored = None if checkpointer is None else checkpointer.stored
-        self.eviction = eviction
+        self.eviction, self._counters = eviction, counters
         self._restarted: Iterator[wire.StreamId] = iter(())
         self.has_events = False
 
@@ -71,7 +77,8 @@ class Residency:
         if self.has_events:
             streams = list(islice(self._restarted, CHUNK))
             self.has_events = len(streams) == CHUNK
-            events += [_event(wire.Done(wire.Kind.RESET, stream, None)) for stream in streams]
+            for stream in streams:
+                events += self._event(wire.Done(wire.Kind.RESET, stream, None))
         return events
 
     def _evictions(self) -> list[Publication]:
@@ -79,9 +86,23 @@ class Residency:
             return []
         keys, recoverable = self.eviction.evicted_keys, self.eviction.recoverable
         self.eviction.evicted_keys = []
-        return [_event(wire.Done(wire.EVICTED, stream_from_key(key), recoverable)) for key in keys]
+        events: list[Publication] = []
+        for key in keys:
+            events += self._event(wire.Done(wire.EVICTED, stream_from_key(key), recoverable))
+        return events
 
+    def changed(self, kind: wire.Kind, stream: wire.StreamId, publish: bool) -> Response:
+        """Return the response that a stream was changed, which its subscribers receive too."""
+        response = done(kind, stream, None)
+        if not publish:
+            return response
+        return response._replace(publications=self._event(wire.Done(kind, stream, None)))
 
-def _event(event: wire.Done) -> Publication:
-    assert event.stream is not None
-    return Publication(wire.topic(event.stream), wire.encode(event))
+    def _event(self, event: wire.Done) -> list[Publication]:
+        """Return an event for those who subscribe to its stream, and to values if some do."""
+        assert event.stream is not None
+        topic, frame = wire.topic(event.stream), wire.encode(event)
+        events = [Publication(topic, frame)]
+        if self._counters[layout.VALUE_TOPICS]:
+            events.append(Publication(wire.VALUE_TOPIC + topic, frame))
+        return events

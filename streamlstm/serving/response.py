@@ -65,14 +65,6 @@ def done(kind: wire.Kind, stream: wire.StreamId | None, value: Any) -> Response:
     return Response(wire.encode(wire.Done(kind, stream, value)), [])
 
 
-def stream_event(kind: wire.Kind, stream: wire.StreamId, publish: bool) -> Response:
-    """Return the response that a stream was changed, which its subscribers receive too."""
-    response = done(kind, stream, None)
-    if not publish:
-        return response
-    return response._replace(publications=[Publication(wire.topic(stream), response.reply)])
-
-
 class Refusals:
     """Makes responses of errors, and counts them.
 

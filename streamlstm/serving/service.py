@@ -111,7 +111,7 @@ class Service:
         self.counters = Counters()
         self.lines = LineLimit()
         self._refusals = Refusals(engine, self.counters, self.lines)
-        self._residency = Residency(checkpointer, eviction)
+        self._residency = Residency(checkpointer, eviction, self.counters)
         quota = None
         if limits.streams is not None:
             quota = StreamQuota(engine.stream_owners(), limits.streams, self._connections_of)
@@ -355,6 +355,7 @@ class Service:
                 "output_offsets": _as_list(model.output_offsets),
             },
             "backend": engine.backend,
+            "weights": engine.weights,
             "streams": len(engine),
             "capacity": engine.capacity,
             "limits": {

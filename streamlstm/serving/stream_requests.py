@@ -9,7 +9,7 @@ from ..engine.stream_producers import Standing
 from ..errors import DamagedRecordError, ProtocolError
 from .access.stream_quota import StreamQuota
 from .residency import Residency
-from .response import Response, done, stream_event
+from .response import Response, done
 from .sessions import Session
 
 
@@ -32,7 +32,7 @@ class StreamRequests:
         """Reset a stream."""
         self._residency.load([stream], publish)
         self._engine.reset(stream)
-        return stream_event(wire.Kind.RESET, stream, publish)
+        return self._residency.changed(wire.Kind.RESET, stream, publish)
 
     def forget(self, stream: wire.StreamId, publish: bool) -> Response:
         """Delete a stream."""
@@ -42,7 +42,7 @@ class StreamRequests:
         except DamagedRecordError:
             assert self._residency.stored is not None
             self._residency.stored.give_up(stream)
-        return stream_event(wire.Kind.FORGET, stream, publish)
+        return self._residency.changed(wire.Kind.FORGET, stream, publish)
 
     def learn(self, label: wire.Label, publish: bool) -> Response:
         """Let a stream learn from labels."""
@@ -70,7 +70,7 @@ class StreamRequests:
         finally:
             if quota is not None:
                 quota.assign()
-        return stream_event(wire.Kind.IMPORT, stream, publish)
+        return self._residency.changed(wire.Kind.IMPORT, stream, publish)
 
     def last_seqs(self, streams: list[wire.StreamId]) -> Response:
         """Return last sequence numbers; streams that are in the store stay there."""

@@ -100,6 +100,7 @@ def test_the_page_draws_tells_of_an_anomaly_and_survives_a_restart(
             page.wait_for_selector("#chart canvas")
             page.wait_for_timeout(300)  # for a frame or two
             assert painted(page) > 5_000
+            page.wait_for_selector(f"#workers .worker:has-text('of {len(STREAMS)} streams')")
             # An injected anomaly.
             plant.feed(client, 40)
             sent = time.monotonic()
@@ -114,6 +115,8 @@ def test_the_page_draws_tells_of_an_anomaly_and_survives_a_restart(
             assert page.locator("#gates .said").inner_text().count("expected") == 1
             plant.feed(client, 25)
             pictures(page)
+            client.forget("valve-6")
+            page.wait_for_selector(f"text={len(STREAMS) - 1} streams")
         # The worker is killed; another one, at other ports, writes the same file.
         worker.stop(signal.SIGKILL)
         page.wait_for_selector("#state.bad")

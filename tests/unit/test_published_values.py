@@ -74,6 +74,10 @@ def test_a_subscriber_to_values_gets_what_came(of: str, loop: str) -> None:
             )
             if n % 3 == 2:
                 assert list(map(repr, answers)) == list(map(repr, said))
+        worker.ask([wire.encode(wire.Reset("a"))])
+        done = wire.encode(wire.Done(wire.Kind.RESET, "a", None))
+        assert received(listener) == [[wire.value_topic("a"), done]]
+        assert worker.hear(2) == [[wire.topic("a"), done], [wire.value_topic("a"), done]]
         listener.unsubscribe(wire.VALUE_TOPIC)
         for _ in range(100):
             worker.turn()
@@ -93,6 +97,7 @@ def test_who_subscribes_to_what_gets_that_alone() -> None:
         [wire.alarm_topic("ab"), prediction],
         [wire.value_topic("ab"), with_values],
         [wire.topic("ab"), done],
+        [wire.value_topic("ab"), done],
     ]
 
     def kept(**options: bool) -> list[int]:
@@ -102,6 +107,6 @@ def test_who_subscribes_to_what_gets_that_alone() -> None:
 
     assert kept() == [0, 3]
     assert kept(alarms=True) == [1]
-    assert kept(values=True) == [2]
+    assert kept(values=True) == [2, 4]
     with pytest.raises(BadValueError, match="only one of alarms and values"):
         Subscriber(alarms=True, values=True)

@@ -9,6 +9,7 @@ import pytest
 
 from streamlstm import LSTM, Dense, Engine, wire
 from streamlstm.serving import residency
+from streamlstm.serving.counters import Counters
 from streamlstm.serving.residency import Residency
 
 from ..contract.models import random_model
@@ -43,7 +44,7 @@ def test_subscribers_receive_a_reset_of_every_stream(loop: str, tmp_path: Path) 
 
 def test_events_come_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(residency, "CHUNK", 4)
-    streams = Residency(None, None)
+    streams = Residency(None, None, Counters())
     assert streams.events() == []
     streams.publish_resets(list(range(9)))
     sizes = []

@@ -99,6 +99,23 @@ def test_of_too_many_streams_the_silent_ones_give_way(monkeypatch: pytest.Monkey
     assert rows[:, 0].tolist() == [4.0], "nothing of the stream that was there before"
 
 
+def test_a_stream_that_was_forgotten_is_not_found_and_its_place_is_free() -> None:
+    board = Board(shape(), LIMIT)
+    board.add(points(["a", "b", "c"], [1, 2, 3], score=[9, 9, 9], alarm=[True] * 3), board.began)
+    chart = Chart(board, board.slots["b"], board.shape.signals[0], 600)
+    board.forget("b")
+    board.forget("b")
+    for order in boards.ORDERS:
+        found = board.find("", order, board.began)[0]
+        assert sorted(board.ids[n] for n in found) == ["a", "c"]
+    assert chart.is_gone
+    board.add(points(["d", "e"], [4, 5]), board.began + 1)
+    assert [board.ids[n] for n in board.find("", "name", 0)[0]] == ["a", "c", "d", "e"]
+    (row,) = board.rows([board.slots["d"]], board.find("", "name", 0)[1], board.began + 1)
+    assert (row["value"], row["score"], row["alarm"], row["line"]) == (4.0, 0.0, None, [4.0])
+    assert len(board.ids) == 4
+
+
 @pytest.mark.parametrize("horizon", [1, 3])
 def test_a_forecast_is_drawn_where_what_it_is_for_has_come(horizon: int) -> None:
     board = Board(shape(horizon), LIMIT)
@@ -140,32 +157,41 @@ def test_of_many_points_extremes_and_alarms_are_drawn() -> None:
     assert drawn["time"][-1] == 1e5 + count - 1
 
 
-def test_gates_are_those_of_the_engine_also_from_the_middle_of_a_stream() -> None:
-    """A state that is exported while observations are under way is joined where it belongs."""
+@pytest.mark.parametrize("weights", ["float32", "bfloat16"])
+@pytest.mark.parametrize("late", [-3, 0, 3, 40])
+def test_gates_are_those_of_the_engine_also_from_the_middle_of_a_stream(
+    late: int, weights: str
+) -> None:
+    """A state joins what comes where it belongs: older than that, or so many rows newer."""
     model, random = detector(["a", "b"]), np.random.default_rng(3)
-    worker, own, gates = Engine(model), Engine(model), Gates(model)
-    shown = shape_of(Service(worker).info()["model"])
+    worker, own = Engine(model, weights=weights), Engine(model, weights=weights)
+    info = Service(worker).info()
+    gates = Gates(model, info["weights"])
+    shown = shape_of(info["model"])
     assert [signal[:3] for signal in shown.signals] == [("a", 0, 0), ("b", 1, 1)]
 
     def step(x: np.ndarray) -> Points:
         own.observe("s", x)
-        extra = {"alarm": bool(abs(x).max() > 50)}
         seen = worker.observe("s", x)
-        y = wire.to_floats(seen.y)
+        y, low, high = map(wire.to_floats, (seen.y, seen.low, seen.high))
+        extra = {"alarm": bool(abs(x).max() > 50), "low": low, "high": high}
         return points_of([Published("s", 0, y, extra, wire.to_floats(x), None)])
 
-    rows = random.normal(size=(60, 2)).astype(np.float32)
-    for x in rows[:20]:
+    rows = random.normal(size=(120, 2)).astype(np.float32)
+    for x in rows[:40]:
         gates.follow(step(x))
-    assert gates.next_wanted() == "s"
-    for n, x in enumerate(rows[20:26]):  # three are in the state, three are not
-        if n == 3:
+    assert (gates.next_wanted(), gates.next_wanted()) == ("s", None)
+    seen, state = [], b""
+    for n, x in enumerate(rows[40 : 46 + max(late, 0)]):  # six come while it is on its way
+        if n == 6 + late:
             state = worker.export_stream("s")
-        gates.follow(step(x))
-    gates.begin("s", state)
-    assert gates.next_wanted() is None
-    for x in rows[26:]:
-        gates.follow(step(x))
+        seen.append(step(x))
+    for each in seen[:6]:
+        gates.follow(each)
+    gates.begin("s", state or worker.export_stream("s"))
+    for each in seen[6:]:
+        assert gates.follow(each) == {}
+    assert gates.followed == 1
     spike = np.array([99.0, 0.0], np.float32)
     expected = own.explain("s", spike)
     found = gates.follow(step(spike))
@@ -175,6 +201,9 @@ def test_gates_are_those_of_the_engine_also_from_the_middle_of_a_stream() -> Non
             np.testing.assert_array_equal(ours.values[name], vector)
     # The worker resets the stream: its predictions differ, and it is exported again.
     worker.reset("s")
-    gates.follow(step(rows[0]))
-    gates.follow(step(rows[1]))
+    assert gates.follow(step(spike)) == {}, "gates of another state are none of this alarm"
+    assert gates.followed == 0
     assert gates.next_wanted() == "s"
+    gates.leave("s")
+    gates.begin("s", state)
+    assert (gates.followed, gates.next_wanted()) == (0, None), "it was forgotten meanwhile"

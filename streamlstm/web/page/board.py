@@ -44,8 +44,9 @@ class Board:
             self.columns.count, np.float64 if shape.is_wide else np.float32, limit
         )
         self.slots: dict[wire.StreamId, int] = {}
-        self.ids: list[wire.StreamId] = []
+        self.ids: list[wire.StreamId | None] = []  # None where a stream was forgotten
         self._names: list[_Name] = []
+        self._free: list[int] = []
         self._room = 0
         self._grow(1024)
         self._main = next((s for s in shape.signals if s.input != NONE), shape.signals[0])
@@ -98,29 +99,38 @@ class Board:
 
     def _slot(self, stream: wire.StreamId) -> int:
         slot = self.slots.get(stream)
-        if slot is None:
-            if len(self.slots) >= MOST:
-                return self._replace(stream)
-            slot = self.slots[stream] = len(self.ids)
+        if slot is not None:
+            return slot
+        if len(self.slots) >= MOST:
+            silent = self.ids[int(np.argmin(self.seen[: len(self.ids)]))]
+            assert silent is not None
+            self.forget(silent)
+        if self._free:
+            slot = self._free.pop()
+            self.ids[slot], self._names[slot] = stream, _Name.of(stream)
+        else:
+            slot = len(self.ids)
             self.ids.append(stream)
             self._names.append(_Name.of(stream))
             if slot >= self._room:
                 self._grow(2 * self._room)
+        self.slots[stream] = slot
+        self.seen[slot] = np.inf  # until it is noted, no other takes it
         return slot
 
-    def _replace(self, stream: wire.StreamId) -> int:
-        """Give a stream the slot of the one that was silent longest."""
-        slot = int(np.argmin(self.seen[: len(self.ids)]))
-        del self.slots[self.ids[slot]]
+    def forget(self, stream: wire.StreamId) -> None:
+        """Forget a stream, if it is known, and its points."""
+        slot = self.slots.pop(stream, None)
+        if slot is None:
+            return
         self.history.forget(slot)
-        self.slots[stream], self.ids[slot], self._names[slot] = slot, stream, _Name.of(stream)
+        self.ids[slot] = None
+        self._free.append(slot)
         for array in (self.count, self._peak, self.kind, self._error, self._spread):
             array[slot] = 0
         for array in (self.value, self.score, self._mean):
             array[slot] = np.nan
-        self.alarmed[slot] = -np.inf
-        self.seen[slot] = np.inf  # until it is noted, no other takes it
-        return slot
+        self.seen[slot] = self.alarmed[slot] = -np.inf
 
     def _compare(self, error: NDArray[Any], slot: int, x: NDArray[Any]) -> None:
         """Compare what comes with what had been said of it, where no stage of the model does."""
@@ -165,11 +175,10 @@ class Board:
     def find(self, search: str, order: str, now: float) -> tuple[NDArray[np.intp], dict[str, Any]]:
         """Return the slots of streams whose ids contain a text, in an order, and their columns."""
         count, words = len(self.ids), search.lower().split()
-        found = np.arange(count)
+        known = [n for n, stream in enumerate(self.ids) if stream is not None]
         if words:
-            names = enumerate(self._names)
-            matching = [n for n, name in names if all(word in name.text for word in words)]
-            found = np.array(matching, int)
+            known = [n for n in known if all(word in self._names[n].text for word in words)]
+        found = np.array(known, int)
         columns = {"error": self.errors(), "score": self.peaks(now)}
         key = {
             "alarm": -self.alarmed[:count],

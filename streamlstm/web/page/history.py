@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from typing import Any
 
 import numpy as np
@@ -30,8 +30,7 @@ class History:
         # The system commits memory of zeros when it is used.
         self._times = np.zeros((self._pages, PAGE))
         self._rows: NDArray[Any] = np.zeros((self._pages, PAGE, columns), dtype)
-        self._order: deque[int] = deque()  # pages in use, the oldest first
-        self._owner: dict[int, int] = {}  # of each of them, the stream's slot
+        self._owner: OrderedDict[int, int] = OrderedDict()  # slots of pages, the oldest first
         self._of: dict[int, deque[int]] = {}  # pages of each slot, the oldest first
         self._filled: dict[int, int] = {}  # points in the last page of each slot
         self._free: list[int] = []
@@ -66,7 +65,6 @@ class History:
     def forget(self, slot: int) -> None:
         """Forget the points of a stream."""
         for page in self._of.pop(slot, ()):
-            self._order.remove(page)
             del self._owner[page]
             self._free.append(page)
         self._filled.pop(slot, None)
@@ -78,9 +76,8 @@ class History:
         elif self._used < self._pages:
             page, self._used = self._used, self._used + 1
         else:
-            page = self._order.popleft()
-            self._release(page, self._owner[page])
-        self._order.append(page)
+            page, owner = self._owner.popitem(last=False)
+            self._release(page, owner)
         self._owner[page] = slot
         return page
 

@@ -111,6 +111,7 @@ class Live:
             self._asked = asked
             found["health"] = watch.health
             found["problem"], found["no_gates"] = watch.problem, watch.no_gates
+            found["followed"] = watch.followed
         if self._alarm != watch.alarms.last:
             new = watch.alarms.since(self._alarm)
             found["alarms"] = [each | {"stream": key_of(each["stream"])} for each in new]
@@ -142,7 +143,7 @@ class Live:
         shown = slots[self._first : self._first + self._count].tolist()
         rows = board.rows(shown, columns, now)
         return {
-            "streams": len(board.ids),
+            "streams": len(board.slots),
             "found": len(slots),
             "first": self._first,
             "rows": [row | {"stream": key_of(row["stream"])} for row in rows],

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ... import wire
 from ...client.aio.client import AsyncClient
 from ...client.aio.subscriber import AsyncSubscriber
 from ...client.observing import Published
@@ -98,9 +99,11 @@ class Watch:
         while True:
             try:
                 info = await client.info()
-                self._meet(info["model"])
+                is_new = self._meet(info["model"])
                 self.health = health.take(info) | {"asked": clock.time()}
                 self.problem = None
+                if is_new:
+                    await asyncio.to_thread(self._find_gates, info)
             except WorkerTimeoutError:
                 self._note(f"no answer from {client.endpoint}")
                 if self._where.stamp() != stamp:
@@ -115,20 +118,30 @@ class Watch:
             _LOG.warning("%s", problem)
         self.problem, self.health = problem, None
 
-    def _meet(self, model: dict[str, Any]) -> None:
-        """Take note of the model; begin anew if it is another one."""
+    def _meet(self, model: dict[str, Any]) -> bool:
+        """Take note of the model; begin anew, and return True, if it is another one."""
         if self.model is not None and self.model["fingerprint"] == model["fingerprint"]:
-            return
+            return False
         shape = shape_of(model)
         before = None if self.board is None else self.board.shape
         self.model = model
         if before is None or before.signals != shape.signals or before[1:4] != shape[1:4]:
             self.board, self.generation = Board(shape, self._limit), self.generation + 1
         self._gates, self.no_gates = None, None
+        return True
+
+    def _find_gates(self, info: dict[str, Any]) -> None:
+        """Make the engine that shows gates: in a thread, since it may have to be compiled."""
         try:
-            self._gates = Gates(self._find_model(model))
+            weights = info.get("weights", "float32")  # of a worker of an earlier version
+            self._gates = Gates(self._find_model(info["model"]), weights)
         except (StreamLSTMError, OSError) as error:
             self.no_gates = str(error)
+
+    @property
+    def followed(self) -> int | None:
+        """Of how many streams gates are followed; None where they cannot be."""
+        return None if self._gates is None else self._gates.followed
 
     def _find_model(self, model: dict[str, Any]) -> Model:
         """Return the model that a worker serves.
@@ -155,8 +168,28 @@ class Watch:
         while True:
             events = await subscriber.receive_many()
             if self.board is not None:
-                self._take([event for event in events if isinstance(event, Published)])
+                some: list[Published] = []
+                for event in events:
+                    if isinstance(event, Published):
+                        some.append(event)
+                        continue
+                    self._take(some)
+                    some = []
+                    self._change(event)
+                self._take(some)
             await asyncio.sleep(TURN)
+
+    def _change(self, event: wire.Done) -> None:
+        """Take note that a stream was forgotten, or has another state."""
+        assert self.board is not None
+        assert event.stream is not None
+        is_gone = event.kind == wire.Kind.FORGET
+        if is_gone:
+            self.board.forget(event.stream)
+        if self._gates is not None and (is_gone or event.value is False):
+            self._gates.leave(event.stream)
+        elif self._gates is not None and event.kind != wire.EVICTED:
+            self._gates.lose(event.stream)
 
     def _take(self, events: list[Published]) -> None:
         assert self.board is not None
@@ -217,12 +250,12 @@ class Watch:
                 continue
             try:
                 gates.begin(stream, await client.export_stream(stream))
+            except WorkerTimeoutError:
+                gates.lose(stream)
             except RemoteError as error:
-                gates.leave(stream)
+                (gates.lose if error.code == "busy" else gates.leave)(stream)
                 if error.code == "forbidden":
                     self._gates, self.no_gates = None, str(error)
-            except WorkerTimeoutError:
-                gates.leave(stream)
 
     def listen(self, listener: Callable[[], None], comes: bool = True) -> None:
         """Call a function after each batch, or cease to."""

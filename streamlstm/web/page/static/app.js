@@ -30,7 +30,7 @@ const alarms = new Alarms(by("alarm-list"), by("quiet"), by("badge"), (alarm) =>
 
 function take(update) {
   if (update.model !== undefined) follow(update.model);
-  if (update.problem !== undefined) health.draw(update.health, update.problem, update.no_gates);
+  if (update.problem !== undefined) health.draw(update.health, update.problem, update.no_gates, update.followed);
   if (update.alarms) alarms.add(update.alarms, update.model !== undefined);
   if (update.list) {
     streams = update.list.streams;

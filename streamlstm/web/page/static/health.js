@@ -15,7 +15,7 @@ export class Health {
     by("state").title = words;
   }
 
-  draw(health, problem, noGates) {
+  draw(health, problem, noGates, followed) {
     this.noGates = noGates;
     if (problem || !health) this.state("bad", problem || "waiting for a worker");
     else this.state("good", health.workers.length > 1 ? `${health.workers.length} workers` : "live");
@@ -33,8 +33,16 @@ export class Health {
       tile.append(make("dt", "", name), make("dd", "", value));
       return tile;
     }));
-    by("workers").replaceChildren(...health.workers.map(line));
+    by("workers").replaceChildren(...health.workers.map(line), gates(followed, noGates));
   }
+}
+
+// Of how many streams the gates at an alarm would be known.
+function gates(followed, why) {
+  const place = make("div", "worker");
+  const said = followed == null ? why || "not yet" : `of ${followed.toLocaleString("en")} stream${followed === 1 ? "" : "s"}`;
+  place.append(make("b", "", "gates"), make("span", why ? "why" : "", said));
+  return place;
 }
 
 function line(worker) {
