@@ -1,7 +1,9 @@
 import os
 import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -11,6 +13,8 @@ from streamlstm.cli.console import sparkline
 from streamlstm.errors import DataError
 
 from ..contract.models import random_model
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -154,3 +158,25 @@ def test_a_file_name_that_is_no_utf8_is_shown(tmp_path):
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"written to \\udcff" in done.stdout
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_bash_completes_commands_and_options():
+    """A real bash loads what `--install-completion` installs, and asks it as the Tab key does."""
+    lines = {
+        "streamlstm fle": "fleet",
+        "streamlstm fleet sc": "scale",
+        "streamlstm serve model.safetensors --met": "--metrics",
+    }
+    program = 'eval "$(streamlstm --show-completion bash)"; complete -p streamlstm\n'
+    for line in lines:
+        program += f"COMP_WORDS=({line}) COMP_CWORD={len(line.split()) - 1}\n"
+        program += '_streamlstm_completion streamlstm; echo "${COMPREPLY[@]}"\n'
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-ec", program],
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[1:] == list(lines.values())

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from streamlstm import LSTM, Dense, Engine
 from streamlstm.cli import app
 from streamlstm.cli.console import duration
+from streamlstm.cli.fleet import status
+from streamlstm.cli.fleet.status import table_of
 from streamlstm.cli.top.table import COLUMNS, render
 from streamlstm.cli.top.worker import PolledWorker, Row
 from streamlstm.errors import EndpointError, ProtocolError
@@ -215,3 +219,24 @@ def test_wrong_intervals_are_refused(every: str) -> None:
     shown = CliRunner().invoke(app, ["top", "--every", every])
     assert shown.exit_code == 2
     assert "Usage" in shown.output
+
+
+@pytest.mark.parametrize("width", range(35, 120, 5))
+def test_a_narrow_terminal_keeps_what_matters_of_a_fleet(width: int) -> None:
+    worker = {
+        "name": "w0", "machine": "", "pid": 123_456, "partitions": 512, "streams": 12_345,
+        "rate": 20_000.0, "p99": 1.2e-3, "memory": 150 * 2**20, "restarts": 0, "router": "tcp",
+        "silent": 0.1, "store_failing": None, "leaves": False,
+    }  # fmt: skip
+    leaves = {**worker, "name": "w1", "leaves": True}
+    terminal = Console(width=width, file=io.StringIO())
+    terminal.print(table_of([worker, leaves], width))
+    head, *lines = terminal.file.getvalue().splitlines()
+    shown = head.split()
+    assert max(map(len, [head, *lines])) <= width
+    assert len(lines) == 3, "nothing is folded"
+    assert lines[1].split()[-1] == "leaves"
+    left_out = [name for name in status.COLUMNS if name and name not in shown]
+    assert left_out == [name for name in status.COLUMNS if name in status.LEAVE[: len(left_out)]]
+    if width >= 50:
+        assert {"streams", "rate", "p99"} <= set(shown)

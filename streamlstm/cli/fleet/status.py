@@ -1,9 +1,18 @@
 """``streamlstm fleet status``: the workers of a fleet, what they have and what they do."""
 
-from collections.abc import Mapping
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from .options import FILE, Endpoints, Json, ask
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+COLUMNS = ("worker", "pid", "partitions", "streams", "rate", "p99", "memory", "restarts", "")
+LEAVE = ("pid", "memory", "restarts", "partitions", "p99")  # in this order, if there is no room
+GAP = 2  # spaces between two columns
 
 
 def status(endpoints: Endpoints = FILE, json: Json = False) -> None:
@@ -26,20 +35,9 @@ def show(found: Mapping[str, Any], as_json: bool) -> None:
 
         print(dumps(found))
         return
-    from rich.table import Table
-
     from ..console import console
 
-    machines = len({worker["machine"] for worker in found["workers"]})
-    table = Table("worker", "pid", box=None, pad_edge=False)
-    for name in ("partitions", "streams", "rate", "p99", "memory", "restarts"):
-        table.add_column(name, justify="right")
-    table.add_column("")
-    for worker in found["workers"]:
-        table.add_row(*_cells(worker))
-    if len(found["workers"]) > 1:
-        table.add_row(*_sums(found["workers"], machines), style="bold")
-    console.print(table)
+    console.print(table_of(found["workers"], console.width))
     if found["moving"]:
         console.print(f"{found['moving']:,} partitions are on their way to another worker")
     for agent in found.get("agents", []):
@@ -48,6 +46,26 @@ def show(found: Mapping[str, Any], as_json: bool) -> None:
             console.print(f"{agent['name']} {where} {agent['machine'] or ''}".rstrip())
     if found["copying"]:
         console.print(f"{found['copying']:,} partitions are copied from workers that have ended")
+
+
+def table_of(workers: Sequence[Mapping[str, Any]], width: int) -> Table:
+    """Return the table of the workers; in few columns, what matters least is left out first."""
+    from rich.table import Table
+
+    machines = len({worker["machine"] for worker in workers})
+    lines = [list(COLUMNS), *map(_cells, workers)]
+    lines += [_sums(workers, machines)] if len(workers) > 1 else []
+    kept = list(range(len(COLUMNS)))
+    for name in LEAVE:
+        if sum(max(len(line[n]) for line in lines) + GAP for n in kept) - GAP > width:
+            kept.remove(COLUMNS.index(name))
+    table = Table(box=None, pad_edge=False)
+    for n in kept:
+        is_text = COLUMNS[n] in ("worker", "pid", "")
+        table.add_column(COLUMNS[n], justify="left" if is_text else "right")
+    for place, line in enumerate(lines[1:]):
+        table.add_row(*[line[n] for n in kept], style="bold" if place == len(workers) else None)
+    return table
 
 
 def _cells(worker: Mapping[str, Any]) -> list[str]:
@@ -78,7 +96,7 @@ def _what(worker: Mapping[str, Any]) -> str:
     return "leaves" if worker["leaves"] else ""
 
 
-def _sums(workers: list[Mapping[str, Any]], machines: int) -> list[str]:
+def _sums(workers: Sequence[Mapping[str, Any]], machines: int) -> list[str]:
     def total(key: str) -> int:
         return sum(worker[key] or 0 for worker in workers)
 
