@@ -87,11 +87,11 @@ def backlog(peer: Peer, first: int, count: int) -> None:
 def rate_of(peer: Peer, case: Case, bridge: list[str], seconds: float) -> float:
     """Return observations a second that a bridge takes of a backlog."""
     count = int(case.target * seconds)
-    with process(*bridge, ready="ready: "):
+    with process(*bridge, ready="ready; Ctrl-C"):
         pass  # it makes what the broker keeps for it while it is away
     before = len(peer.predictions())
     backlog(peer, 1, count)
-    with process(*bridge, ready="ready: "):
+    with process(*bridge, ready="ready; Ctrl-C"):
         start = time.monotonic()
         while len(peer.predictions()) - before < count:
             time.sleep(0.01)
@@ -102,7 +102,7 @@ def latencies(url: str, case: Case, bridge: list[str], seconds: float) -> Any:
     """Return seconds from when an observation was due until its prediction came, float64[N]."""
     rate, first = case.target / 2, 1_000_000
     sender, reader = case.peer(url, "sender"), case.peer(url, "reader")
-    with process(*bridge, ready="ready: "):
+    with process(*bridge, ready="ready; Ctrl-C"):
         reader.predictions()  # what is left of before
         stop = threading.Event()
         reading = threading.Thread(target=_read, args=(reader, stop))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-import time as clock
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from ..client.replay.feed import Feed, Told, observation_entry
 from ..client.replay.outbox import Entry
 from ..errors import RemoteError, StreamLSTMError, WorkerTimeoutError
 from .join import Join, Joined
+from .log import OncePerSecond
 from .mapping import Mapping
 from .messages import Message, Output, Receipt
 from .predictions import Publications, dead_letter
@@ -23,7 +24,7 @@ from .settings import Settings
 _PATIENCE = 1.0  # seconds for which a worker may not take observations before that is told
 _AT_ONCE = 1_000  # observations that are fed together
 _LARGE = float(2**20)  # beyond this float32 has a number every 0.125, or fewer
-Say = Callable[[str], object]
+_LOG = logging.getLogger(__name__)
 
 
 class Broker(Protocol):
@@ -36,30 +37,6 @@ class Broker(Protocol):
         """Let the broker forget the messages with these origins."""
 
 
-class OncePerSecond:
-    """Says a thing that may come often once a second, with how often it came.
-
-    Parameters
-    ----------
-    say : callable
-    """
-
-    def __init__(self, say: Say) -> None:
-        self._say, self._last, self._more = say, -1.0, 0
-        self.count = 0
-
-    def note(self, text: str) -> None:
-        """Count one; say it if a second has passed since the last."""
-        self.count += 1
-        now = clock.monotonic()
-        if now - self._last < 1:
-            self._more += 1
-            return
-        more = f" ({self._more} more since the last line)" if self._more else ""
-        self._last, self._more = now, 0
-        self._say(text + more)
-
-
 class Bridge:
     """The part of a bridge that knows no broker.
 
@@ -69,8 +46,6 @@ class Bridge:
     mapping : Mapping
     publications : Publications
     broker : Broker
-    say : callable
-        Gets lines for people.
     feed : dict
         Options of the :class:`Feed`: ``router`` or ``endpoints``, ``barrier_seconds``, keys.
 
@@ -86,12 +61,11 @@ class Bridge:
         mapping: Mapping,
         publications: Publications,
         broker: Broker,
-        say: Say,
         feed: dict[str, Any],
     ) -> None:
         self._settings, self._mapping, self._broker = settings, mapping, broker
-        self._publications, self._say = publications, say
-        self._bad, self._stalled = OncePerSecond(say), OncePerSecond(say)
+        self._publications = publications
+        self._bad, self._stalled = OncePerSecond(_LOG), OncePerSecond(_LOG)
         generation = int(settings.generation) if settings.generation.isdigit() else 0
         self._join = Join(settings.join, generation) if settings.join else None
         self.stopping = threading.Event()
@@ -125,7 +99,8 @@ class Bridge:
         """Say, once, that what is published now will be read."""
         if not self._is_ready:
             self._is_ready = True
-            self._say(f"ready: {self._settings.broker} to {self._feed.endpoint}; Ctrl-C stops")
+            _LOG.info("%-7s %s", "worker", self._feed.endpoint)
+            _LOG.info("ready; Ctrl-C stops")
 
     # --- from the broker ---
 
@@ -238,7 +213,7 @@ class Bridge:
         try:
             self._feed.flush(seconds)
         except WorkerTimeoutError as error:
-            self._say(str(error))
+            _LOG.warning("%s", error)
 
     def close(self) -> None:
         """End the feed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time as clock
 from collections.abc import Callable, Sequence
@@ -19,8 +20,10 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from ..errors import StreamLSTMError
+from ..errors import BadValueError, StreamLSTMError
 from .bridge import Bridge
+from .credentials import password_of, refused, tls_of, unknown_broker
+from .log import Trouble
 from .messages import Message, Output
 from .offsets import Offsets
 from .settings import Settings
@@ -33,6 +36,7 @@ _AT_ONCE, _WAIT = 500, 0.01  # messages of a read, and seconds that it may take
 _COMMIT_SECONDS = 0.1
 _REFRESH_SECONDS = 30.0  # between looks for new partitions
 _TIMEOUT = 10.0
+_LOG = logging.getLogger(__name__)
 
 _Place = tuple[str, int]
 _Origin = tuple[_Place, int]
@@ -46,17 +50,21 @@ class Kafka:
     one only.
     """
 
-    def __init__(
-        self, settings: Settings, patterns: Sequence[TopicPattern], say: Callable[[str], object]
-    ) -> None:
-        self._settings, self._patterns, self._say = settings, patterns, say
+    def __init__(self, settings: Settings, patterns: Sequence[TopicPattern]) -> None:
+        self._settings, self._patterns = settings, patterns
+        self._trouble = Trouble(_LOG)
+        self._failed: StreamLSTMError | None = None
+        self._where = settings.url or "127.0.0.1:9092"
         common = {
-            "bootstrap.servers": settings.url or "127.0.0.1:9092",
+            "bootstrap.servers": self._where,
             "client.id": settings.name,
             "error_cb": self._on_error,
+            "logger": _LOG,
+            **_credentials(settings),
             **settings.client,
         }
-        self._consumer = Consumer(
+        self._consumer = _made(
+            Consumer,
             {
                 "group.id": settings.name,
                 "enable.auto.commit": False,
@@ -64,19 +72,19 @@ class Kafka:
                 "fetch.wait.max.ms": 5,
                 "fetch.error.backoff.ms": 20,
                 **common,
-            }
+            },
         )
-        self._producer = Producer(
+        self._producer = _made(
+            Producer,
             {
                 "enable.idempotence": True,
                 "linger.ms": 1,
                 "queue.buffering.max.messages": 1_000_000,
                 **common,
-            }
+            },
         )
         self._offsets: dict[_Place, Offsets] = {}
         self._committed = self._refreshed = 0.0
-        self._last_error = ""
         self._closed = threading.Event()
         self._polling = threading.Thread(target=self._poll, name="kafka-delivery", daemon=True)
         self._polling.start()
@@ -84,6 +92,8 @@ class Kafka:
     def run(self, bridge: Bridge) -> None:
         """Take messages until the bridge is to stop."""
         while not bridge.stopping.is_set():
+            if self._failed is not None:
+                raise self._failed
             now = clock.monotonic()
             if now >= self._refreshed + _REFRESH_SECONDS or not self._offsets:
                 self._assign()
@@ -108,7 +118,8 @@ class Kafka:
         new = [TopicPartition(*place) for place in found if place not in self._offsets]
         if not new:
             if not found:
-                self._say(f"waiting for a topic that matches {', '.join(self._settings.topics)}")
+                wanted = ", ".join(self._settings.topics)
+                self._trouble.note(f"kafka: {self._where}: waiting for a topic {wanted}")
             return
         try:
             committed = self._consumer.committed(new, timeout=_TIMEOUT)
@@ -196,7 +207,7 @@ class Kafka:
         try:
             self._commit(asynchronous=False)
         except KafkaException as error:
-            self._say(f"kafka: the last offsets were not committed ({error}); they come again")
+            _LOG.warning("kafka: the last offsets were not committed (%s); they come again", error)
 
     def close(self) -> None:
         """Leave the broker."""
@@ -207,9 +218,38 @@ class Kafka:
 
     def _on_error(self, error: Any) -> None:
         text = str(error.str() if hasattr(error, "str") else error)
-        if text != self._last_error:
-            self._last_error = text
-            self._say(f"kafka: {text}")
+        code = error.code() if hasattr(error, "code") else None
+        if code == KafkaError._AUTHENTICATION:
+            self._failed = refused("kafka", self._where, text)
+        elif code == KafkaError._SSL and "verify failed" in text:
+            self._failed = unknown_broker("kafka", self._where, text)
+        else:
+            self._trouble.note(f"kafka: {text}")
+
+
+def _credentials(settings: Settings) -> dict[str, Any]:
+    """Return what librdkafka calls the options that all brokers have."""
+    found: dict[str, Any] = {}
+    tls = tls_of(settings)  # which says what is wrong with the files
+    for name, file in (
+        ("ssl.ca.location", settings.ca),
+        ("ssl.certificate.location", settings.cert),
+        ("ssl.key.location", settings.cert_key or settings.cert),
+    ):
+        if file is not None:
+            found[name] = str(file)
+    if settings.user:
+        found |= {"sasl.mechanisms": "PLAIN", "sasl.username": settings.user}
+        found["sasl.password"] = password_of(settings)
+    protocol = ("sasl_" if settings.user else "") + ("plaintext" if tls is None else "ssl")
+    return {"security.protocol": protocol, **found}
+
+
+def _made(make: Callable[[dict[str, Any]], Any], options: dict[str, Any]) -> Any:
+    try:
+        return make(options)
+    except KafkaException as error:
+        raise BadValueError(f"--client: {error.args[0].str()}") from None
 
 
 def _settling(

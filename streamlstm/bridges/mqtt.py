@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import socket
+import ssl
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,8 +18,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from ..errors import EndpointError, StreamLSTMError
+from ..errors import StreamLSTMError
 from .bridge import Bridge
+from .credentials import password_of, refused, tls_of, unknown_broker
+from .log import OncePerSecond, Trouble
 from .messages import Message, Output
 from .settings import Settings
 from .topics import TopicPattern
@@ -27,47 +32,57 @@ BARRIER_SECONDS = 0.0
 _AT_ONCE, _WAIT = 500, 0.02
 _SESSION_SECONDS = 7 * 86_400  # for which the broker keeps what comes while there is no bridge
 _RECEIVE_MAXIMUM = 2_000
-_ROOM = 20_000  # messages that wait for the worker
+_ROOM = 50_000  # messages that wait for the worker before those of QoS 0 are left out
+_TAKEN_OVER = 142
+_REFUSALS = (133, 134, 135, 138, 140)  # of a client id, a name, a password: as good as for ever
+_LOG = logging.getLogger(__name__)
 
-_Origin = tuple[int, int, int]  # connection, message, QoS
+
+class _Delivery:
+    """A message of QoS 1 or 2 that is not acknowledged, and the connection that it came by."""
+
+    __slots__ = ("connection", "content", "is_done", "mid", "qos")
+
+    def __init__(self, message: Any, connection: int) -> None:
+        self.mid, self.qos, self.connection = message.mid, message.qos, connection
+        self.content = (message.topic, message.payload)
+        self.is_done = False
 
 
 class Mqtt:
     """A bridge's side of MQTT, version 5: a session that outlives the bridge."""
 
-    def __init__(
-        self, settings: Settings, patterns: Sequence[TopicPattern], say: Callable[[str], object]
-    ) -> None:
-        self._settings, self._patterns, self._say = settings, patterns, say
+    def __init__(self, settings: Settings, patterns: Sequence[TopicPattern]) -> None:
+        self._settings, self._patterns = settings, patterns
+        self._trouble, self._dropped = Trouble(_LOG), OncePerSecond(_LOG)
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._connection, self._settling = 0, dict[int, Callable[[], object] | None]()
         self._arrived: set[int] = set()  # what is published, before `publish` has noted it
+        self._deliveries: dict[int, _Delivery] = {}
         self._lock = threading.Lock()
-        self._failed: str | None = None
+        self._failed: StreamLSTMError | None = None
         self._subscribed = threading.Event()
-        url = urlsplit(settings.url if "//" in settings.url else f"mqtt://{settings.url}")
-        options = dict(settings.client)
+        address = settings.url or "127.0.0.1"
+        url = urlsplit(address if "//" in address else f"mqtt://{address}")
+        tls = tls_of(settings, wanted=url.scheme in ("mqtts", "ssl"))
+        host, port = url.hostname or "127.0.0.1", url.port or (1883 if tls is None else 8883)
+        self._where = f"{host}:{port}"
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=settings.name,
             protocol=MQTTProtocolVersion.MQTTv5,
             manual_ack=True,
         )
-        if url.username or "username" in options:
-            self._client.username_pw_set(
-                options.pop("username", url.username), options.pop("password", url.password)
-            )
-        if url.scheme in ("mqtts", "ssl"):
-            self._client.tls_set(
-                options.pop("ca", None), options.pop("cert", None), options.pop("key", None)
-            )
-        if options:
-            raise EndpointError(f"client: {', '.join(options)}: no such setting of MQTT")
+        if user := settings.user or url.username:
+            self._client.username_pw_set(user, password_of(settings) or url.password)
+        if tls is not None:
+            self._client.tls_set_context(tls)
         self._client.max_inflight_messages_set(_RECEIVE_MAXIMUM)
         self._client.max_queued_messages_set(0)
         self._client.reconnect_delay_set(min_delay=1, max_delay=5)
         self._client.on_socket_open = _without_delay
         self._client.on_connect = self._on_connect
+        self._client.on_connect_fail = self._on_connect_fail
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
         self._client.on_publish = self._on_publish
@@ -75,13 +90,8 @@ class Mqtt:
         properties = Properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = _SESSION_SECONDS
         properties.ReceiveMaximum = _RECEIVE_MAXIMUM
-        self._where = f"{url.hostname or '127.0.0.1'}:{url.port or 1883}"
         self._client.connect_async(
-            url.hostname or "127.0.0.1",
-            url.port or (8883 if url.scheme in ("mqtts", "ssl") else 1883),
-            keepalive=30,
-            clean_start=False,
-            properties=properties,
+            host, port, keepalive=30, clean_start=False, properties=properties
         )
 
     def run(self, bridge: Bridge) -> None:
@@ -89,7 +99,7 @@ class Mqtt:
         self._client.loop_start()
         while not bridge.stopping.is_set():
             if self._failed is not None:
-                raise StreamLSTMError(self._failed)
+                raise self._failed
             if self._subscribed.is_set():
                 bridge.ready()
             bridge.take(self._received())
@@ -108,43 +118,92 @@ class Mqtt:
 
     def _on_connect(self, client: Any, _data: Any, flags: Any, reason: Any, _props: Any) -> None:
         if reason.is_failure:
-            self._say(f"mqtt: {self._where} refuses the connection: {reason}")
+            error = refused("mqtt", self._where, reason)
+            if reason.value in _REFUSALS:
+                self._failed = error
+            self._trouble.note(str(error))
             return
-        self._connection += 1
-        lost = self._connection > 1 and not flags.session_present
-        self._say(
-            f"mqtt: connected to {self._where}"
-            + ("; it has lost the session: what came meanwhile is lost there" if lost else "")
-        )
+        with self._lock:
+            self._connection += 1
+            if not flags.session_present:
+                self._deliveries.clear()
+        self._trouble.over(f"mqtt: connected to {self._where}")
+        if self._connection > 1 and not flags.session_present:
+            _LOG.warning(
+                "mqtt: %s has lost the session: what was published while it was away is lost "
+                "there. Let it keep what it has (persistence true, of mosquitto)", self._where,
+            )  # fmt: skip
         options = SubscribeOptions(qos=1, retainHandling=1)
         client.subscribe([(pattern.filter, options) for pattern in self._patterns])
+
+    def _on_connect_fail(self, _client: Any, _data: Any) -> None:
+        """Say why: the client calls this while it handles the error."""
+        error = sys.exc_info()[1]
+        if isinstance(error, ssl.SSLCertVerificationError):
+            self._failed = unknown_broker("mqtt", self._where, error.verify_message)
+        else:
+            self._trouble.note(f"mqtt: {self._where}: {error}; connecting again")
 
     def _on_disconnect(
         self, _client: Any, _data: Any, _flags: Any, reason: Any, _props: Any
     ) -> None:
-        if reason.is_failure:
-            self._say(f"mqtt: {self._where}: the connection ended ({reason}); connecting again")
+        if reason.value == _TAKEN_OVER:
+            self._failed = StreamLSTMError(
+                f"mqtt: another client connected to {self._where} as {self._settings.name}: "
+                "expected one bridge of this name. Give each its own --name. What is not "
+                "acknowledged is sent to the other"
+            )
+        elif reason.is_failure:
+            self._trouble.note(
+                f"mqtt: {self._where}: the connection ended ({reason}); connecting again"
+            )
 
     def _on_subscribe(
         self, _client: Any, _data: Any, _mid: int, reasons: Sequence[Any], _props: Any
     ) -> None:
         for reason, pattern in zip(reasons, self._patterns, strict=False):
             if reason.is_failure:
-                self._failed = (
-                    f"mqtt: {self._where} refuses to subscribe to {pattern.filter}: {reason}"
+                self._failed = StreamLSTMError(
+                    f"mqtt: {self._where} refuses to subscribe to {pattern.filter}: {reason}. Let "
+                    "its access list allow it"
                 )
         self._subscribed.set()
 
     def _on_message(self, _client: Any, _data: Any, message: Any) -> None:
+        if message.qos == 0 and self._inbox.qsize() >= _ROOM:
+            self._dropped.note("left out: a message of QoS 0: the worker does not keep up")
+            return
+        if message.qos and self._came_again(message):
+            return
+        delivery = _Delivery(message, self._connection)
+        if message.qos:
+            with self._lock:
+                self._deliveries[message.mid] = delivery
         properties = getattr(message.properties, "UserProperty", None) or ()
         self._inbox.put(
             Message(
                 topic=message.topic,
                 payload=message.payload,
-                origin=(self._connection, message.mid, message.qos),
+                origin=delivery,
                 properties=dict(properties),
             )
         )
+
+    def _came_again(self, message: Any) -> bool:
+        """Tell whether a message is one that came by an earlier connection of this session.
+
+        A broker gives no other message that number before it has the acknowledgement.
+        """
+        with self._lock:
+            delivery = self._deliveries.get(message.mid)
+            if not message.dup or delivery is None:
+                return False
+            if delivery.content != (message.topic, message.payload):
+                return False
+            delivery.connection = self._connection
+        if delivery.is_done:
+            self.acknowledge([delivery])
+        return True
 
     def _on_publish(self, _client: Any, _data: Any, mid: int, reason: Any, _props: Any) -> None:
         with self._lock:
@@ -152,8 +211,8 @@ class Mqtt:
                 self._arrived.add(mid)
             settle = self._settling.pop(mid, None)
         if reason.is_failure and reason.getName() != "No matching subscribers":
-            self._failed = (
-                f"mqtt: {self._where} refuses what is published ({reason}); let its access list "
+            self._failed = StreamLSTMError(
+                f"mqtt: {self._where} refuses what is published ({reason}). Let its access list "
                 "allow it. Nothing was acknowledged for it"
             )
         elif settle is not None:
@@ -161,11 +220,17 @@ class Mqtt:
 
     # --- for the bridge ---
 
-    def acknowledge(self, origins: Sequence[_Origin]) -> None:
-        """Acknowledge messages; those of a connection that ended come again."""
-        for connection, mid, qos in origins:
-            if qos and connection == self._connection:
-                self._client.ack(mid, qos)
+    def acknowledge(self, origins: Sequence[_Delivery]) -> None:
+        """Acknowledge messages; those of a connection that ended when they come again."""
+        for delivery in origins:
+            if delivery.qos == 0:
+                continue
+            with self._lock:
+                delivery.is_done = True
+                if delivery.connection != self._connection:
+                    continue
+                self._deliveries.pop(delivery.mid, None)
+            self._client.ack(delivery.mid, delivery.qos)
 
     def publish(self, outputs: Sequence[Output]) -> None:
         """Publish with QoS 1; the client keeps them while there is no connection."""

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import logging
+import ssl
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import nats
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeoutError
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
-from ..errors import StreamLSTMError
+from ..errors import BadValueError, StreamLSTMError
 from .bridge import Bridge
+from .credentials import password_of, refused, tls_of, unknown_broker, without_password
+from .log import Trouble
 from .messages import Message, Output
+from .nats_place import Place
 from .settings import Settings
 from .topics import TopicPattern
 
@@ -23,17 +28,20 @@ SEPARATOR = "."
 NAMES = ()
 BARRIER_SECONDS = 0.01
 _AT_ONCE, _WAIT = 500, 0.05
-_UNACKNOWLEDGED = 20_000
-_ACK_WAIT = 60.0  # seconds after which the broker sends again what was not acknowledged
+_LOG = logging.getLogger(__name__)
+_FINISH = 5.0  # seconds for the server to take what is left at the end
 
 
 class Nats:
     """A bridge's side of NATS with JetStream: one durable consumer for each pattern."""
 
-    def __init__(
-        self, settings: Settings, patterns: Sequence[TopicPattern], say: Callable[[str], object]
-    ) -> None:
-        self._settings, self._patterns, self._say = settings, patterns, say
+    def __init__(self, settings: Settings, patterns: Sequence[TopicPattern]) -> None:
+        self._settings, self._patterns = settings, patterns
+        self._trouble = Trouble(_LOG)
+        self._url = settings.url or "nats://127.0.0.1:4222"
+        self._where = without_password(self._url)
+        self._options = _options(settings, self._url)
+        self._failed: asyncio.Future[None] | None = None
         self._loop = asyncio.new_event_loop()
         self._client: Any = None
         self._outbox: list[Output] = []
@@ -47,16 +55,18 @@ class Nats:
 
     async def _run(self, bridge: Bridge) -> None:
         self._wanted = asyncio.Event()
-        self._client = await self._connect(bridge)
-        if self._client is None:
+        self._failed = asyncio.get_running_loop().create_future()
+        if not await self._connect(bridge):
             return
-        stream = self._client.jetstream()
-        subscriptions = [await self._subscribe(stream, n) for n in range(len(self._patterns))]
+        log = self._client.jetstream()
+        subscriptions = [await self._subscribe(log, n) for n in range(len(self._patterns))]
         bridge.ready()
         sending = asyncio.create_task(self._send())
         takers = [asyncio.create_task(self._take(bridge, each)) for each in subscriptions]
         try:
-            done, _ = await asyncio.wait([*takers, sending], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(
+                [*takers, sending, self._failed], return_when=asyncio.FIRST_COMPLETED
+            )
             for each in done:
                 each.result()
         finally:
@@ -65,67 +75,59 @@ class Nats:
                 taker.cancel()
             await asyncio.gather(*takers, return_exceptions=True)
             await asyncio.to_thread(bridge.finish, 5.0)
-            await self._drain()
+            try:
+                await asyncio.wait_for(self._drain(), _FINISH)
+            except (TimeoutError, NatsError):
+                _LOG.warning("nats: what the server has not confirmed comes again")
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
             await self._client.close()
 
-    async def _connect(self, bridge: Bridge) -> Any:
-        url = self._settings.url or "nats://127.0.0.1:4222"
-        while not bridge.stopping.is_set():
-            try:
-                return await nats.connect(
-                    url,
-                    name=self._settings.name,
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=0.2,
-                    error_cb=self._on_error,
-                    disconnected_cb=self._on_disconnected,
-                    reconnected_cb=self._on_reconnected,
-                    allow_reconnect=True,
-                    **self._settings.client,
-                )
-            except (OSError, NatsError) as error:
-                self._say(f"nats: {url}: {error or type(error).__name__}; connecting again")
-                await asyncio.sleep(1)
-        return None
+    async def _connect(self, bridge: Bridge) -> bool:
+        """Connect, as often as it takes; return whether that was done before the end."""
+        self._client = nats.NATS()
+        connecting = asyncio.create_task(
+            self._client.connect(
+                self._url,
+                name=self._settings.name,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.2,
+                error_cb=self._on_error,
+                disconnected_cb=self._on_disconnected,
+                reconnected_cb=self._on_reconnected,
+                **self._options,
+            )
+        )
+        assert self._failed is not None
+        while not connecting.done() and not self._failed.done() and not bridge.stopping.is_set():
+            await asyncio.wait(
+                [connecting, self._failed], timeout=0.1, return_when=asyncio.FIRST_COMPLETED
+            )
+        if not connecting.done():
+            connecting.cancel()
+            await asyncio.gather(connecting, return_exceptions=True)
+            await self._client.close()
+            if self._failed.done():
+                self._failed.result()
+            return False
+        connecting.result()
+        self._trouble.over(f"nats: connected to {self._where}")
+        return True
 
-    async def _subscribe(self, stream: Any, n: int) -> Any:
+    async def _subscribe(self, log: Any, n: int) -> Any:
         subject = self._patterns[n].filter
         durable = self._settings.name + (f"-{n}" if n else "")
-        earliest = self._settings.start == "earliest"
-        config = ConsumerConfig(
-            ack_policy=AckPolicy.EXPLICIT,
-            ack_wait=_ACK_WAIT,
-            max_ack_pending=_UNACKNOWLEDGED,
-            deliver_policy=DeliverPolicy.ALL if earliest else DeliverPolicy.NEW,
-        )
         try:
-            name = await stream.find_stream_name_by_subject(subject)
-            await self._go_back(stream, name, durable, config)
-            return await stream.pull_subscribe(
-                subject, durable, name, config, pending_msgs_limit=-1, pending_bytes_limit=-1
-            )
+            name = await log.find_stream_name_by_subject(subject)
         except NotFoundError:
             raise StreamLSTMError(
                 f"nats: no stream of JetStream has the subject {subject}; make one: nats stream "
                 f"add NAME --subjects '{subject}'"
             ) from None
-
-    async def _go_back(self, stream: Any, name: str, durable: str, config: ConsumerConfig) -> None:
-        """Let a consumer begin behind the last message before which all are acknowledged.
-
-        JetStream would send those that a bridge had when it was killed only after a while, and
-        behind later ones, whose numbers are higher: they would count as applied.
-        """
-        try:
-            found = await stream.consumer_info(name, durable)
-        except NotFoundError:
-            return
-        if found.num_ack_pending:
-            config.deliver_policy = DeliverPolicy.BY_START_SEQUENCE
-            config.opt_start_seq = found.ack_floor.stream_seq + 1
-            await stream.delete_consumer(name, durable)
+        await Place(log, name, subject, durable, self._settings.start).go_back()
+        return await log.pull_subscribe_bind(
+            durable, name, pending_msgs_limit=-1, pending_bytes_limit=-1
+        )
 
     async def _take(self, bridge: Bridge, subscription: Any) -> None:
         while not bridge.stopping.is_set():
@@ -134,7 +136,7 @@ class Nats:
             except (TimeoutError, NatsTimeoutError):
                 found = []
             except NatsError as error:
-                self._say(f"nats: {error}")
+                self._trouble.note(f"nats: {error or type(error).__name__}")
                 await asyncio.sleep(0.2)
                 continue
             await asyncio.to_thread(bridge.take, [_message(each) for each in found])
@@ -168,28 +170,31 @@ class Nats:
         with self._lock:
             outputs, self._outbox = self._outbox, []
             acks, self._acks = self._acks, []
+        while outputs or acks:
+            connection = self._client.stats["reconnects"]
+            try:
+                await self._send_these(outputs, acks)
+            except (TimeoutError, OSError, NatsError) as error:
+                self._trouble.note(f"nats: {error or type(error).__name__}; sending again")
+                await asyncio.sleep(0.2)
+                continue
+            if connection == self._client.stats["reconnects"]:
+                break  # else some of it may have gone with the connection
+        for output in outputs:
+            if output.settle is not None:
+                output.settle()
+
+    async def _send_these(self, outputs: list[Output], acks: list[Any]) -> None:
+        """Send; return when the server has it: it answers what was sent before in order."""
         for output in outputs:
             headers = dict(output.headers)
             if "seq" in headers:
                 headers["Nats-Msg-Id"] = f"{output.topic}:{headers['seq']}"
             await self._client.publish(output.topic, output.payload, headers=headers)
         for each in acks:
-            await each.ack()
+            await self._client.publish(each.reply)
         if outputs:
-            await self._flushed(outputs)
-
-    async def _flushed(self, outputs: list[Output]) -> None:
-        """Settle outputs when the server has them: it answers what was sent before in order."""
-        while True:
-            try:
-                await self._client.flush(timeout=5)
-                break
-            except (TimeoutError, NatsError) as error:
-                self._say(f"nats: {error or type(error).__name__}; sending again")
-                await asyncio.sleep(0.2)
-        for output in outputs:
-            if output.settle is not None:
-                output.settle()
+            await self._client.flush(timeout=5)
 
     async def _drain(self) -> None:
         while self._outbox or self._acks:
@@ -197,14 +202,25 @@ class Nats:
         await self._client.flush(timeout=5)
 
     async def _on_error(self, error: Exception) -> None:
-        self._say(f"nats: {error or type(error).__name__}")
+        assert self._failed is not None
+        text = str(error) or type(error).__name__
+        if isinstance(error, ssl.SSLCertVerificationError):
+            self._fail(unknown_broker("nats", self._where, error.verify_message))
+        elif isinstance(error, NatsError) and "authorization" in text.lower():
+            self._fail(refused("nats", self._where, text))
+        else:
+            self._trouble.note(f"nats: {self._where}: {text}")
+
+    def _fail(self, error: StreamLSTMError) -> None:
+        if self._failed is not None and not self._failed.done():
+            self._failed.set_exception(error)
 
     async def _on_disconnected(self) -> None:
-        if not self._client or not self._client.is_closed:
-            self._say("nats: the connection ended; connecting again")
+        if self._client.is_reconnecting:
+            self._trouble.note(f"nats: {self._where}: the connection ended; connecting again")
 
     async def _on_reconnected(self) -> None:
-        self._say("nats: connected again")
+        self._trouble.over(f"nats: connected to {self._where}")
 
     def finish(self, seconds: float) -> None:
         """Do nothing: it was done before the loop ended."""
@@ -212,6 +228,38 @@ class Nats:
     def close(self) -> None:
         """Close the loop."""
         self._loop.close()
+
+
+def _options(settings: Settings, url: str) -> dict[str, Any]:
+    """Return the options of ``nats.connect`` that settings say."""
+    known = inspect.signature(nats.NATS.connect).parameters
+    found: dict[str, Any] = {}
+    for name, text in settings.client.items():
+        if name not in known or not isinstance(known[name].default, str | int | float | None):
+            raise BadValueError(
+                f"--client: expected a setting of nats.connect, such as user_credentials or "
+                f"ping_interval, got {name}"
+            )
+        found[name] = _as(known[name].default, name, text)
+    if tls := tls_of(settings, wanted=url.startswith("tls:")):
+        found["tls"] = tls
+    if settings.user:
+        found |= {"user": settings.user, "password": password_of(settings)}
+    return found
+
+
+def _as(default: Any, name: str, text: str) -> Any:
+    """Return a setting as a value of the kind that its default is."""
+    if isinstance(default, bool):
+        if text not in ("true", "false"):
+            raise BadValueError(f"--client: {name}: expected true or false, got {text}")
+        return text == "true"
+    if not isinstance(default, int | float):
+        return text
+    try:
+        return int(text) if text.isdigit() else float(text)
+    except ValueError:
+        raise BadValueError(f"--client: {name}: expected a number, got {text}") from None
 
 
 def _message(message: Any) -> Message:

@@ -1,18 +1,14 @@
-"""What a bridge is told, by options of ``streamlstm bridge`` or by a TOML file."""
+"""What a bridge is told, by options of ``streamlstm bridge``."""
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from ..errors import BadValueError, shown
-from .payloads import DECODERS, UNITS
 
-BROKERS = ("mqtt", "kafka", "nats")
-FORMATS = tuple(DECODERS)
-OUTPUT_FORMATS = ("json", "msgpack")
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h)")
 _SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -28,7 +24,7 @@ class Settings:
     """
 
     broker: str
-    url: str = ""
+    url: str | None = None
     topics: tuple[str, ...] = ()
     stream: str = ""
     format: str = "json"
@@ -48,26 +44,23 @@ class Settings:
     name: str = "streamlstm"
     start: str = "earliest"
     lossless: bool = True
-    client: dict[str, Any] = field(default_factory=dict)
+    user: str = ""
+    password: Path | None = None
+    ca: Path | None = None
+    cert: Path | None = None
+    cert_key: Path | None = None
+    client: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse what is no setting."""
-        for name, value, known in (
-            ("broker", self.broker, BROKERS),
-            ("format", self.format, FORMATS),
-            ("out_format", self.out_format, OUTPUT_FORMATS),
-            ("time_unit", self.time_unit, tuple(UNITS)),
-            ("decimal", self.decimal, (".", ",")),
-            ("start", self.start, ("earliest", "latest")),
-        ):
-            if value not in known:
-                raise BadValueError(
-                    f"{name}: expected one of {', '.join(known)}, got {shown(value)}"
-                )
+        """Refuse what does not go together."""
         if not self.topics:
-            raise BadValueError("in: expected a topic to read, such as plant/{machine}/temperature")
-        if self.home_assistant and (self.broker != "mqtt" or not self.out):
-            raise BadValueError("home_assistant: expected a bridge of mqtt that has an out")
+            raise BadValueError(
+                "--in: expected a topic to read, such as plant/{machine}/temperature"
+            )
+        if self.home_assistant and not (self.out and self.out_format == "json"):
+            raise BadValueError("--home-assistant: expected --out, and json as --out-format")
+        if self.cert_key is not None and self.cert is None:
+            raise BadValueError("--cert-key: expected --cert, the certificate that it is of")
 
 
 def duration(option: str, text: str) -> float:
@@ -77,36 +70,3 @@ def duration(option: str, text: str) -> float:
     if not seconds > 0:
         raise BadValueError(f"{option}: expected a duration such as 500ms or 1s, got {shown(text)}")
     return seconds
-
-
-def from_table(broker: str, table: dict[str, Any], where: str) -> dict[str, Any]:
-    """Return settings of a TOML table by the names of :class:`Settings`.
-
-    Raises
-    ------
-    BadValueError
-        If a key is unknown, or a value of another type.
-    """
-    known = {field.name: field for field in fields(Settings) if field.name != "broker"}
-    named = {"in": "topics", **{name: name for name in known if name != "topics"}}
-    found: dict[str, Any] = {}
-    for key, value in table.items():
-        name = named.get(key.replace("-", "_"))
-        if name is None:
-            raise BadValueError(
-                f"{where}: {key}: expected one of {', '.join(sorted(named))}: no such setting"
-            )
-        if name in ("topics", "features"):
-            value = (value,) if isinstance(value, str) else tuple(value)
-        elif name == "generation":
-            value = str(value)
-        elif name == "join":
-            value = duration("join", str(value))
-        kind: type = {
-            "topics": tuple, "features": tuple, "retain": bool, "lossless": bool,
-            "client": dict, "join": float,
-        }.get(name, str)  # fmt: skip
-        if not isinstance(value, kind):
-            raise BadValueError(f"{where}: {key}: expected a {kind.__name__}, got {shown(value)}")
-        found[name] = value
-    return {"broker": broker, **found}

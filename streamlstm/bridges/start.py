@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable
 from typing import Any
 
 from ..client.client import Client
@@ -14,6 +14,7 @@ from .mapping import Mapping
 from .predictions import Publications
 from .settings import Settings
 
+_LOG = logging.getLogger(__name__)
 FINISH = 10.0  # seconds in which a bridge finishes what it has
 
 
@@ -28,7 +29,6 @@ def start(
     settings: Settings,
     worker: dict[str, Any],
     made: list[Any],
-    say: Callable[[str], object],
 ) -> None:
     """Run a bridge until ``stopping`` of what is in ``made`` is set.
 
@@ -40,16 +40,16 @@ def start(
     module, make = load(settings.broker)
     waiting = Waiting()
     made.append(waiting)
-    model = _model(worker, waiting, say)
+    model = _model(worker, waiting)
     if model is None:
         return
     mapping = Mapping(settings, model["inputs"], module.SEPARATOR, module.NAMES)
     publications = Publications(settings, model["outputs"])
-    broker = make(settings, mapping.patterns, say)
+    broker = make(settings, mapping.patterns)
     bridge = None
     try:
         feed = {"barrier_seconds": module.BARRIER_SECONDS, **worker}
-        bridge = Bridge(settings, mapping, publications, broker, say, feed)
+        bridge = Bridge(settings, mapping, publications, broker, feed)
         made.append(bridge)
         if waiting.stopping.is_set():
             bridge.stopping.set()
@@ -61,12 +61,10 @@ def start(
             bridge.close()
         broker.close()
     counts = ", ".join(f"{count:,} {name}" for name, count in bridge.counts.items() if count)
-    say(f"stopped: {counts or 'nothing came'}")
+    _LOG.info("stopped: %s", counts or "nothing came")
 
 
-def _model(
-    worker: dict[str, Any], waiting: Waiting, say: Callable[[str], object]
-) -> dict[str, Any] | None:
+def _model(worker: dict[str, Any], waiting: Waiting) -> dict[str, Any] | None:
     """Ask the worker what its model is; wait for it if it is not there."""
     said = False
     while not waiting.stopping.is_set():
@@ -76,6 +74,6 @@ def _model(
                 return model
         except WorkerTimeoutError as error:
             if not said:
-                say(f"waiting for the worker: {error}")
+                _LOG.warning("waiting for the worker: %s", error)
             said = True
     return None

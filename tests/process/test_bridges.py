@@ -47,7 +47,7 @@ class BridgeProcess:
         self._heard = threading.Condition()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
-        self.wait_for("ready: ")
+        self.wait_for("ready; Ctrl-C stops")
 
     def _read(self) -> None:
         assert self.process.stderr is not None

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import struct
 from collections import deque
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from typer import BadParameter
 
 from streamlstm import sparse_seq, wire
-from streamlstm.bridges.bridge import OncePerSecond
+from streamlstm.bridges import payloads
+from streamlstm.bridges.credentials import password_of, tls_of, without_password
 from streamlstm.bridges.join import Join
+from streamlstm.bridges.log import OncePerSecond
 from streamlstm.bridges.mapping import Mapping, Part
 from streamlstm.bridges.messages import Message, Receipt
 from streamlstm.bridges.offsets import Offsets
-from streamlstm.bridges.payloads import Path, time_of
-from streamlstm.bridges.settings import Settings, duration, from_table
+from streamlstm.bridges.settings import Settings, duration
 from streamlstm.bridges.topics import TopicPattern, check_template, default_stream
+from streamlstm.cli.bridge.options import as_settings
 from streamlstm.client.replay.claims import Claims
 from streamlstm.client.replay.feed import observation_entry
 from streamlstm.client.replay.outbox import Entry, Outbox, message_of
@@ -126,11 +131,11 @@ def test_numbers_and_times_come_from_the_payload_the_properties_or_the_log() -> 
     logged = message(b"[1, 2]", "sensors", number=9, key="k", names={"partition": "4"})
     part = mapping("", topics=("sensors",), stream="{key}/{partition}", generation="2").part(logged)
     assert (part.stream, part.number) == ("k/4", sparse_seq(9, 2))
-    assert time_of("2023-11-14T22:13:20Z", "t", 1.0) == 1_700_000_000
-    assert time_of("2023-11-14 22:13:20", "t", 1.0) == 1_700_000_000
-    assert time_of("1700000000000", "t", 1e-3) == 1_700_000_000
+    assert payloads.time_of("2023-11-14T22:13:20Z", "t", 1.0) == 1_700_000_000
+    assert payloads.time_of("2023-11-14 22:13:20", "t", 1.0) == 1_700_000_000
+    assert payloads.time_of("1700000000000", "t", 1e-3) == 1_700_000_000
     with pytest.raises(BadValueError, match="expected a path"):
-        Path("a..b")
+        payloads.Path("a..b")
 
 
 def test_a_topic_may_name_the_input() -> None:
@@ -198,42 +203,46 @@ def test_offsets_are_committed_up_to_the_first_that_is_not_done() -> None:
     assert (offsets.commit(), len(offsets)) == (10, 0)
 
 
-def test_settings_come_from_a_table_and_are_checked() -> None:
-    table = {
-        "in": ["a", "b"],
-        "join": "500ms",
-        "features": "x",
-        "generation": 3,
-        "out-format": "json",
-    }
-    made = Settings(**from_table("mqtt", table, "bridge.toml"))
-    assert (made.topics, made.join, made.features, made.generation) == (
-        ("a", "b"),
-        0.5,
-        ("x",),
-        "3",
-    )
+def test_options_become_settings_and_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
+    plain = {"in_": ["a", "b"], "format_": "json", "features": ["x, y", "z"], "join": "500ms"}
+    made = as_settings("kafka", **plain, client=["ssl.key.password=a=b"])
+    assert (made.topics, made.join, made.features) == (("a", "b"), 0.5, ("x", "y", "z"))
+    assert made.client == {"ssl.key.password": "a=b"}
     for wrong, said in (
-        ({"inn": "a"}, "bridge.toml: inn: expected one of"),
-        ({"retain": "yes"}, "retain: expected a bool"),
-        ({"in": "a", "join": "1 week"}, "expected a duration"),
-        ({"in": "a", "format": "xml"}, "format: expected one of json"),
-        ({}, "in: expected a topic"),
-        ({"in": "a", "home_assistant": "ha"}, "home_assistant: expected a bridge of mqtt"),
+        ({"in_": []}, "--in: expected a topic"),
+        ({"join": "1 week"}, "--join: expected a duration"),
+        ({"home_assistant": "ha"}, "--home-assistant: expected --out"),
+        ({"cert_key": tmp_path}, "--cert-key: expected --cert"),
     ):
         with pytest.raises(BadValueError, match=said):
-            Settings(**from_table("mqtt", wrong, "bridge.toml"))
-    assert duration("join", "2m") == 120
+            as_settings("mqtt", **{**plain, **wrong})
+    with pytest.raises(BadParameter, match="expected NAME=VALUE, got 'x'"):
+        as_settings("kafka", **plain, client=["x"])
+    assert duration("--join", "2m") == 120
 
 
-def test_what_comes_often_is_said_once_a_second_with_its_count() -> None:
-    said: list[str] = []
-    line = OncePerSecond(said.append)
+def test_files_of_credentials_are_read_before_anything_connects(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("a b\n")
+    made = Settings("nats", topics=("a",), password=tmp_path / "password", ca=tmp_path / "none")
+    assert password_of(made) == "a b"
+    with pytest.raises(BadValueError, match=r"--ca: expected .* got .*none .No such file"):
+        tls_of(made)
+    with pytest.raises(BadValueError, match=r"--cert, --cert-key: expected .*password"):
+        tls_of(Settings("nats", topics=("a",), cert=tmp_path / "password"))
+    with pytest.raises(BadValueError, match="--password: expected a file"):
+        password_of(Settings("nats", topics=("a",), password=tmp_path))
+    assert without_password("nats://me:secret@host:4222") == "nats://host:4222"
+
+
+def test_what_comes_often_is_said_once_a_second_with_its_count(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    line = OncePerSecond(logging.getLogger("streamlstm.bridges"))
     for n in range(5):
         line.note(f"bad {n}")
     line._last -= 2
     line.note("bad 5")
-    assert said == ["bad 0", "bad 5 (4 more since the last line)"]
+    assert caplog.messages == ["bad 0", "bad 5 (4 more since the last line)"]
     assert line.count == 6
 
 

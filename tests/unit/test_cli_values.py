@@ -53,7 +53,6 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[st
             "plot": [str(data), "--out", str(folder / "plot.png")],
             "bench": ["--model", "/nonexistent/model.safetensors"],
             "web": ["--endpoints", NOWHERE, "--listen", busy],
-            "bridge": ["mqtt", "mqtt://127.0.0.1:9", "--endpoints", NOWHERE],
             "gates": [str(model), str(data), "--csv", str(folder / "gates.csv")],
             "serve": [str(model), *free, "--metrics", busy],
             "publish": [str(data), "--endpoints", NOWHERE],

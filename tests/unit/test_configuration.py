@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 from typer.testing import CliRunner
@@ -66,6 +66,18 @@ def test_a_person_gets_a_table(file):
     assert "nothing is set" in CliRunner().invoke(app, ["config", "show"]).stdout
 
 
+def test_a_table_says_names_and_values(file):
+    file.write_text(
+        '[bridge.kafka]\nin = "a"\n[bridge.kafka.client]\nssl.ca.location = "/a=b"\n'
+        '"ssl.key.location" = "k"\nretries = 3\nenable.x = true\n'
+    )
+    said = shown("bridge", "kafka", "--config", str(file))["bridge kafka"]["client"]
+    assert said["value"] == [
+        "ssl.ca.location=/a=b", "ssl.key.location=k", "retries=3", "enable.x=true"
+    ]  # fmt: skip
+    assert said["from"] == f"{file}: [bridge.kafka] client"
+
+
 @pytest.mark.parametrize("path", SERVICES)
 def test_every_option_may_stand_in_the_file_and_in_the_environment(path, file, monkeypatch):
     options = options_of(SERVICES[path])
@@ -91,6 +103,8 @@ def test_every_option_may_stand_in_the_file_and_in_the_environment(path, file, m
 def _some_value(parameter: Any) -> Any:
     if getattr(parameter, "is_flag", False):
         return True
+    if get_origin(parameter.bare_type()) is Literal:
+        return get_args(parameter.bare_type())[-1]
     value = max(getattr(parameter, "min", None) or 0, 1)
     several = getattr(parameter, "multiple", False) or parameter.nargs != 1
     return [value] if several else value
@@ -113,6 +127,9 @@ def _some_value(parameter: Any) -> Any:
         ("[serve]\nstore = 2026-01-01", "[serve] store: expected a text or a number, got "),
         ('[serve]\nrouter = ["a", "b"]', "[serve] router: expected one value, got a list of 2"),
         ("[serve\n", "expected TOML: "),
+        ('[bridge.mqtt]\nfeature = "x"', "[bridge.mqtt] has no option feature; did you mean feat"),
+        ("[bridge.mqtt.client]\na = 1", "there is no command for [bridge.mqtt.client]"),
+        ("[bridge.nats.client]\na.b = [1]", "[bridge.nats] client: a.b: expected a text, a num"),
     ],
 )
 def test_what_a_file_may_not_say(file, text, said):

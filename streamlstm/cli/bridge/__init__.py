@@ -1,3 +1,3 @@
-"""``streamlstm bridge``: between a broker and workers."""
+"""``streamlstm bridge``: connects a broker to a worker or a fleet."""
 
 from .command import bridge as bridge

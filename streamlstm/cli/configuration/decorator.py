@@ -56,7 +56,7 @@ def service(function: _Function) -> _Function:
 
 
 def with_options_of(
-    other: Callable[..., Any], without: Container[str]
+    other: Callable[..., Any], without: Container[str] = ()
 ) -> Callable[[_Function], _Function]:
     """Let a command that has ``**options`` take the options of another one, too.
 

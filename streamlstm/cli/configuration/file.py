@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def _read_table(
     options = options_of(known[path]) if path in known else {}
     for name, value in table.items():
         key = name.replace("_", "-")
-        if isinstance(value, dict):
+        if isinstance(value, dict) and not _takes_pairs(options.get(key)):
             _read_table(file, (*path, name), value, known, found)
         elif key not in options:
             said = nearest(key, options)
@@ -75,6 +76,8 @@ def _read_table(
 def _checked(where: str, parameter: Any, value: Any) -> Any:
     """Return a value as the command line would have it; what is left is checked by typer."""
     several = getattr(parameter, "multiple", False) or parameter.nargs != 1
+    if isinstance(value, dict):
+        value = [f"{name}={each}" for name, each in _pairs(where, value, "")]
     if isinstance(value, list):
         if not several:
             raise ConfigurationError(f"{where}: expected one value, got a list of {len(value)}")
@@ -86,6 +89,25 @@ def _checked(where: str, parameter: Any, value: Any) -> Any:
     if flag:
         return value
     return [str(value)] if several else str(value)
+
+
+def _takes_pairs(parameter: Any) -> bool:
+    """Tell whether an option takes NAME=VALUE several times, which a table may say."""
+    return getattr(parameter, "metavar", None) == "NAME=VALUE"
+
+
+def _pairs(where: str, table: dict[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    """Return names and values of a table; a name with dots in it is a table to TOML."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _pairs(where, value, f"{prefix}{name}.")
+        elif isinstance(value, str | int | float):
+            yield f"{prefix}{name}", value if isinstance(value, str) else _as_toml(value)
+        else:
+            raise ConfigurationError(
+                f"{where}: {prefix}{name}: expected a text, a number, true or false, got "
+                f"{_as_toml(value)}"
+            )
 
 
 class _One:
