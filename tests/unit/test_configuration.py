@@ -103,8 +103,8 @@ def test_every_option_may_stand_in_the_file_and_in_the_environment(path, file, m
 def _some_value(parameter: Any) -> Any:
     if getattr(parameter, "is_flag", False):
         return True
-    if get_origin(parameter.bare_type()) is Literal:
-        return get_args(parameter.bare_type())[-1]
+    if get_origin(parameter.type_descriptor.annotation) is Literal:
+        return get_args(parameter.type_descriptor.annotation)[-1]
     value = max(getattr(parameter, "min", None) or 0, 1)
     several = getattr(parameter, "multiple", False) or parameter.nargs != 1
     return [value] if several else value
