@@ -4,7 +4,7 @@
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 RUN := .venv/bin/python
-PYTEST := $(RUN) -m pytest -n auto --dist loadscope --no-loadscope-reorder --durations 10
+PYTEST := $(RUN) -m pytest -n auto --dist loadscope --no-loadscope-reorder --durations 25
 EVERYTHING := .[dev,bench]
 # Passed on to the program that a target runs: make demo ARGS="--seconds 5 --json out.json"
 ARGS ?=

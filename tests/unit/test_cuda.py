@@ -23,7 +23,6 @@ from tests.softgpu.test_engine import STEPPED
 @pytest.mark.parametrize(
     ("program", "least"),
     [
-        exhaustive(["tests.contract.on_cuda", "any", "few"], 132),
         # The others step these or all models, in blocks of one size; spilled runs on software GPUs.
         short(["tests.contract.on_cuda", "shared", "few", "-k", "float64 and cuda-3"], 12),
         exhaustive(["tests.contract.on_cuda", "shared", "-k", "float64 and cuda-3"], 76),
