@@ -22,12 +22,14 @@ import random
 import signal
 import socket
 import sys
+import time
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from streamlstm import LSTM, Dense, Model, Online, ReplayingPublisher, wire
+from streamlstm.errors import EndpointError
 from streamlstm.network.layers import Layer
 
 F, H, O = 3, 12, 2
@@ -183,6 +185,18 @@ def cut_connections() -> None:
                     end.shutdown(socket.SHUT_RDWR)
 
 
+def publisher(**options: Any) -> ReplayingPublisher:
+    """Return a publisher, as soon as there is an endpoints file: a fleet that starts removes it."""
+    deadline = time.monotonic() + TIMEOUT
+    while True:
+        try:
+            return ReplayingPublisher(**options)
+        except EndpointError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
 def main() -> None:
     """Publish until a signal arrives."""
     stopping: list[int] = []
@@ -203,12 +217,12 @@ def main() -> None:
         "linger": TIMEOUT,
     }
     with (
-        ReplayingPublisher(on_prediction=deliver, journal=journal, **options) as first,
-        ReplayingPublisher(journal=f"{journal}-silent", **options) as second,
+        publisher(on_prediction=deliver, journal=journal, **options) as first,
+        publisher(journal=f"{journal}-silent", **options) as second,
     ):
         senders = [
-            Sender(publisher, chosen, int(seed))
-            for publisher, chosen in (
+            Sender(each, chosen, int(seed))
+            for each, chosen in (
                 (first, streams[is_delivered(streams)]),
                 (second, streams[~is_delivered(streams)]),
             )
