@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any, NamedTuple, Self
@@ -29,7 +30,9 @@ class Fleet(Process):
 
     def _is_written(self, endpoints: Path) -> bool:
         """Return whether it is this fleet's: one that was killed has left its file."""
-        return endpoints.exists() and json.loads(endpoints.read_text())["pid"] == self.pid
+        with suppress(FileNotFoundError):  # this one has just removed that
+            return bool(json.loads(endpoints.read_text())["pid"] == self.pid)
+        return False
 
     def ask(self, *question: Any) -> dict[str, Any]:
         """Return the status after a question."""
