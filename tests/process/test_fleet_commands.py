@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,8 @@ STREAMS = [f"pump-{n}" for n in range(30)]
 # The same layout with other weights, and another layout.
 LATER = random_model([LSTM(2, 9), Dense(9, 3)], scaled=True, seed=31)
 OTHER = random_model([LSTM(2, 10), Dense(10, 3)], seed=9)
+
+STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (INFO|WARNING|ERROR) (.*)")
 
 
 def run(*arguments: str, folder: Path, status: int = 0) -> str:
@@ -86,6 +89,12 @@ def test_status_says_what_each_worker_has_and_does(
     lines = run("fleet", "status", folder=folder).splitlines()
     assert lines[0].split()[:4] == ["worker", "pid", "partitions", "streams"]
     assert lines[-1].split()[:5] == ["all", "2", "1,024", str(len(STREAMS)), lines[-1].split()[4]]
+
+
+def test_every_line_of_the_log_has_a_time(fleet: FleetProcess) -> None:
+    said = [STAMP.match(line) for line in fleet.lines]
+    assert all(said), fleet.lines
+    assert {"w0: ready; Ctrl-C stops", "ready; Ctrl-C stops"} <= {each[2] for each in said}
 
 
 def test_metrics_of_all_workers_stand_at_one_address(fleet: FleetProcess) -> None:
