@@ -42,6 +42,7 @@ class Agent:
     name: str
     workers: int
     term: int = 0  # of whoever it has joined
+    known: bool = False  # it has been taken in
     leaves: bool = False
     stopped: bool = False
     pids: dict[str, int] = field(default_factory=dict)
@@ -92,7 +93,7 @@ class Machines:
         self.workers: dict[str, SharedWorker] = {}
         self.leader: Leader | None = None
         self.led = 0  # how often somebody began to lead
-        self._started = 0
+        self._started, self._killed = 0, set[int]()
         self.told = 0
 
     # --- machines ---
@@ -189,12 +190,13 @@ class Machines:
         self._cut(agent)
         agent.up = Link(self.clock, self.chance, NETWORK)
         agent.down = Link(self.clock, self.chance, NETWORK)
-        running, hellos = dict(agent.pids), dict(agent.hellos)
+        running, hellos, again = dict(agent.pids), dict(agent.hellos), agent.known
 
         def joined(leader: Leader) -> list[Action]:
             actions = [] if name not in leader.hands else self._left(leader, name)
             leader.hands[name] = agent
-            return actions + self._joined(leader, name, agent.workers, running, hellos)
+            self._order(leader, name, _take_in)
+            return actions + self._joined(leader, agent, again, running, hellos)
 
         self._say(agent, joined, True)
         if agent.leaves:
@@ -203,14 +205,14 @@ class Machines:
     def _joined(
         self,
         leader: Leader,
-        machine: str,
-        workers: int,
+        agent: Agent,
+        again: bool,
         running: dict[str, int],
         hellos: dict[str, wire.FleetWorker],
     ) -> list[Action]:
-        coordinator = leader.coordinator
+        coordinator, machine = leader.coordinator, agent.name
         members = set(self.store.members)
-        actions = coordinator.joined(machine, workers, running)
+        actions = coordinator.joined(machine, agent.workers, running, again)
         waiting = set() if coordinator.takeover is None else set(coordinator.takeover.waiting)
         for worker, where in hellos.items():
             if worker in waiting:
@@ -330,7 +332,7 @@ class Machines:
         pid = agent.pids[name] = self._started
 
         def begin() -> None:
-            if agent.pids.get(name) == pid and self._runs(agent):
+            if agent.pids.get(name) == pid and pid not in self._killed and self._runs(agent):
                 self._begin(agent, name, pid)
 
         self.clock.after(self.chance.random() * START, lambda: agent.does(begin))
@@ -411,6 +413,7 @@ class Machines:
         if agent.pids.get(name) != pid:
             return
         self.workers.pop(name, None)
+        self._killed.add(pid)
 
         def ended() -> None:
             if agent.pids.get(name) != pid or not self._runs(agent):
@@ -487,6 +490,10 @@ def _table(value: dict[str, Any]) -> wire.FleetTable:
         np.frombuffer(value["owners"], "<u2").astype(np.uint16),
         np.frombuffer(value["epochs"], "<u4").astype(np.uint32),
     )
+
+
+def _take_in(agent: Agent) -> None:
+    agent.known = True
 
 
 def _reported(fields: Any, leader: Leader) -> list[Action]:

@@ -246,7 +246,8 @@ class Agent:
         running = [
             (worker, machine.pid(worker), machine.hellos.get(worker)) for worker in machine.workers
         ]
-        self._say("join", (*about, self._workers, self._capacity), self._leaves, running)
+        known = self._leading.is_known
+        self._say("join", (*about, self._workers, self._capacity), known, self._leaves, running)
 
     def _say(self, name: str, *fields: Any) -> None:
         if self._link is not None:

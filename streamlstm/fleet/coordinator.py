@@ -13,7 +13,7 @@ from typing import Any
 
 from .. import wire
 from .actions import Action, Say, Stop, Tell, Wait
-from .members import Member
+from .members import Member, machine_of
 from .orders import Orders
 from .ownership import Ownership
 from .record import Record
@@ -96,7 +96,8 @@ class Coordinator(Orders):
         for worker in record.table.workers:
             lives = worker.name in self.takeover.waiting
             where = worker if lives else None
-            self.members[worker.name] = Member(worker.name, where, new=False)
+            self.members[worker.name] = Member(worker.name, where, self.leaves_still(worker.name))
+            self.members[worker.name].new = False
         return [self.owned.publish()]
 
     def found(self, name: str, pid: int) -> list[Action]:
@@ -130,9 +131,8 @@ class Coordinator(Orders):
         actions: list[Action] = [self.owned.publish(), *tells]
         for name in sorted(ended):
             actions += self._gone(self.members[name], arrived)
-        queued, self.queued = self.queued, []
-        for event in queued:
-            actions += event()
+        while self.queued:
+            actions += self.queued.pop(0)()
         return actions + self.advance()
 
     # --- what happens to workers and machines ---
@@ -150,13 +150,17 @@ class Coordinator(Orders):
             if member.machine == machine:
                 self._cannot_report(member.name)
         self.machines.pop(machine, None)
-        return self._left(machine, arrived)
+        return self._left(machine, arrived, self.joins.get(machine, 0))
 
     @deferred
-    def _left(self, machine: str, arrived: Mapping[int, int]) -> list[Action]:
+    def _left(self, machine: str, arrived: Mapping[int, int], join: int) -> list[Action]:
         actions: list[Action] = []
-        for member in [each for each in self.members.values() if each.machine == machine]:
-            member.pid, member.starts, member.ends, member.waits = 0, False, False, False
+        lost = [each for each in self.members.values() if each.machine == machine]
+        if not lost or self.owned.wanted.get(machine) is not None:
+            self.owned.wanted.pop(machine, None)  # one that was to end still is, if it comes back
+        for member in lost:
+            if member.join <= join:
+                member.pid, member.starts, member.ends, member.waits = 0, False, False, False
             actions += self._gone(member, arrived)
         return actions + self.advance()
 
@@ -189,15 +193,19 @@ class Coordinator(Orders):
             What it noted, as for :meth:`.ownership.Ownership.are_at`.
         """
         self._cannot_report(name)
-        return self._died(name, lived, arrived)
+        return self._died(name, lived, arrived, self.joins.get(machine_of(name), 0))
 
     @deferred
-    def _died(self, name: str, lived: float, arrived: Mapping[int, int]) -> list[Action]:
+    def _died(
+        self, name: str, lived: float, arrived: Mapping[int, int], join: int
+    ) -> list[Action]:
         member = self.members.get(name)
         if member is None:
             return []
-        member.pid, member.starts, member.ends = 0, False, False
-        found = [*self._gone(member, arrived), *self._again(member, lived)]
+        found = self._gone(member, arrived)
+        if member.join <= join:  # else it was started again by its machine, which has left since
+            member.pid, member.starts, member.ends = 0, False, False
+            found += self._again(member, lived)
         return found + self.advance()
 
     def lost(self, name: str, arrived: Mapping[int, int] = _NONE) -> list[Action]:

@@ -35,6 +35,8 @@ class Member:
         Its folder has its partitions, as far as no other folder is noted; else it is empty.
     ends : bool
         Its process was asked to end.
+    join : int
+        In which of the times that its machine joined its process was started.
     quick : int
         How often it ended soon after a start, without a time in between in which it was sound.
     """
@@ -49,6 +51,7 @@ class Member:
     waits: bool = False
     at_home: bool = True
     ends: bool = False
+    join: int = 0
     quick: int = 0
 
     @property

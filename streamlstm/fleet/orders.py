@@ -48,7 +48,7 @@ class Orders(Sharing):
             raise BadValueError(f"workers: expected 1 or more, got {workers}")
         for each, count in (wanted or spread_over(workers, having)).items():
             resize(self.members, each, count)
-        return self.resized()
+        return [*self.wished(), *self.resized()]
 
     def resized(self) -> list[Action]:
         """Start workers that are to be there."""
@@ -75,7 +75,7 @@ class Orders(Sharing):
         if machine is not None:
             return self.leaves(machine)
         leaving[0].leaves = True
-        return self.advance()
+        return [*self.wished(), *self.advance()]
 
     def move(self, partition: int, name: str) -> list[Action]:
         """Move one partition to a worker."""
@@ -115,7 +115,11 @@ class Orders(Sharing):
     # --- what happens to machines ---
 
     def joined(
-        self, machine: str, workers: int, running: Mapping[str, int] = _NONE
+        self,
+        machine: str,
+        workers: int,
+        running: Mapping[str, int] = _NONE,
+        again: bool = False,
     ) -> list[Action]:
         """Note that a machine is there.
 
@@ -126,19 +130,24 @@ class Orders(Sharing):
             That it is to have.
         running : mapping of str to int
             Process ids of its workers that run.
+        again : bool
+            It has been there, so that what people wanted of it since then counts.
         """
         self.machines[machine] = False
         self.joins[machine] = self.joins.get(machine, 0) + 1
         for name, pid in running.items():
-            member = self.members.setdefault(name, Member(name))
-            member.starts, member.pid = True, pid
-        return self._joined(machine, workers, self.joins[machine])
+            member = self.members.setdefault(name, Member(name, leaves=self.leaves_still(name)))
+            member.starts, member.pid, member.join = True, pid, self.joins[machine]
+        return self._joined(machine, workers, self.joins[machine], again)
 
     @deferred
-    def _joined(self, machine: str, workers: int, join: int) -> list[Action]:
+    def _joined(self, machine: str, workers: int, join: int, again: bool) -> list[Action]:
         if not self._is_there(machine, join):
             return []
-        resize(self.members, machine, workers)
+        wanted = self.owned.wanted.get(machine, workers) if again else workers
+        if wanted is None:
+            return self._leaves(machine, join)
+        resize(self.members, machine, wanted)
         return self.resized()
 
     def leaves(self, machine: str) -> list[Action]:
@@ -156,13 +165,14 @@ class Orders(Sharing):
         self.machines[machine] = True
         for member in self.members.values():
             member.leaves |= member.machine == machine
-        return self.advance()
+        return [*self.wished(), *self.advance()]
 
     # --- one worker ---
 
     def spawn(self, name: str) -> Action:
         """Let the process of a worker be started."""
-        self.members[name].starts = True
+        member = self.members[name]
+        member.starts, member.join = True, self.joins.get(member.machine, 0)
         return Spawn(name, self.owned.record.folder(name))
 
     def member(self, name: str) -> Member:

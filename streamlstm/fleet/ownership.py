@@ -18,7 +18,7 @@ class Ownership:
     ----------
     record : Record
         As it was published last, but for the changes since.
-    generations, sources, moving, leftovers
+    generations, sources, moving, leftovers, leaving, wanted
         Those of the record, which may be changed.
     """
 
@@ -29,6 +29,7 @@ class Ownership:
         self.generations = dict(record.generations)
         self.sources = dict(record.sources)
         self.moving, self.leftovers = dict(record.moving), dict(record.leftovers)
+        self.leaving, self.wanted = record.leaving, dict(record.wanted)
 
     @property
     def table(self) -> wire.FleetTable:
@@ -44,6 +45,8 @@ class Ownership:
             dict(self.sources),
             dict(self.moving),
             dict(self.leftovers),
+            self.leaving,
+            dict(self.wanted),
         )
 
     def publish(self) -> Publish:

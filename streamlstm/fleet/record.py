@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from .. import wire
@@ -29,6 +30,10 @@ class Record(NamedTuple):
     leftovers : mapping of int to str
         Partitions of which another worker than the owner has streams that do not count, and are to
         be deleted.
+    leaving : frozenset of str
+        Workers whose partitions are to go to others, and that are to end then.
+    wanted : mapping of str to int or None
+        How many workers each machine is to have; None for one that is to end.
     """
 
     table: wire.FleetTable
@@ -36,6 +41,8 @@ class Record(NamedTuple):
     sources: Mapping[int, tuple[str, ...]]
     moving: Mapping[int, str]
     leftovers: Mapping[int, str]
+    leaving: frozenset[str] = frozenset()
+    wanted: Mapping[str, int | None] = MappingProxyType({})
 
     @classmethod
     def new(cls) -> Record:
@@ -67,9 +74,14 @@ class Record(NamedTuple):
                 }
                 for which in ("moving", "leftovers")
             )
+            leaving = frozenset(map(str, value.get("leaving", ())))
+            wanted = {
+                str(machine): None if workers is None else int(workers)
+                for machine, workers in value.get("wanted", {}).items()
+            }
         except (AttributeError, TypeError, ValueError) as error:
             raise ProtocolError(f"table: expected where streams are ({error})") from None
-        return cls(table, generations, sources, moving, leftovers)
+        return cls(table, generations, sources, moving, leftovers, leaving, wanted)
 
     def to_value(self) -> dict[str, Any]:
         """Return it as a map of what msgpack knows; only owners and epochs are bytes."""
@@ -79,6 +91,8 @@ class Record(NamedTuple):
             "sources": [[list(key), found] for key, found in grouped(self.sources).items()],
             "moving": [[key, found] for key, found in grouped(self.moving).items()],
             "leftovers": [[key, found] for key, found in grouped(self.leftovers).items()],
+            "leaving": sorted(self.leaving),
+            "wanted": dict(self.wanted),
         }
 
     def folder(self, worker: str) -> str:

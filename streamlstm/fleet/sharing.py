@@ -108,6 +108,32 @@ class Sharing:
         there = {each.name: each.where for each in self.members.values() if each.where is not None}
         ending = {each.name for each in self.members.values() if each.leaves and each.ends}
         self.owned.list_workers(there, self.members, ending)
+        self._note_wishes()
+
+    def _note_wishes(self) -> None:
+        """Note what people want, where whoever leads next reads it.
+
+        Without other machines the next supervisor is told by its own options. While machines join
+        a new leader, what the one before has noted of them counts.
+        """
+        if self.stores is not Stores.SHARED or self.queued:
+            return
+        staying = dict.fromkeys(self.machines, 0)
+        for member in self.members.values():
+            if not member.leaves and member.machine in staying:
+                staying[member.machine] += 1
+        ends = {machine: None for machine, leaves in self.machines.items() if leaves}
+        self.owned.leaving = frozenset(k for k, each in self.members.items() if each.leaves)
+        self.owned.wanted |= staying | ends
+
+    def wished(self) -> list[Action]:
+        """Note what people want, before anything follows from it: the record has it then."""
+        self.list_workers()
+        return [self.owned.publish()] if self.stores is Stores.SHARED else []
+
+    def leaves_still(self, name: str) -> bool:
+        """Tell whether a worker was to leave under whoever led before."""
+        return name in self.owned.leaving
 
     def advance(self) -> list[Action]:
         """Do what can be done now: orphans, first owners, the next move, workers that may end."""

@@ -154,7 +154,7 @@ class Supervisor:
                 self._said(sender, message)
             case Ended(worker, status, lived):
                 self._ended(worker, status, lived)
-            case Joined(machine, workers, streams, _):
+            case Joined(machine, workers, streams):
                 self.watch.capacities[machine] = streams
                 self._do(self._coordinator.joined(machine, workers))
 
