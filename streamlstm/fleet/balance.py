@@ -72,9 +72,9 @@ def next_shift(
     if not staying:
         return None
     least = min(staying, key=have.__getitem__)
-    for name in leaving:
-        if owned.get(name):
-            return Shift(name, least, list(owned[name])[-at_once:])
+    for name, mine in owned.items():  # in their order: the same is decided wherever it is
+        if name in leaving and mine:
+            return Shift(name, least, list(mine)[-at_once:])
     for most in sorted(staying, key=have.__getitem__, reverse=True):
         difference = have[most] - have[least]
         if difference <= tolerance / len(staying):

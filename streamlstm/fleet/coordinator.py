@@ -196,9 +196,7 @@ class Coordinator(Orders):
         return self._died(name, lived, arrived, self.joins.get(machine_of(name), 0))
 
     @deferred
-    def _died(
-        self, name: str, lived: float, arrived: Mapping[int, int], join: int
-    ) -> list[Action]:
+    def _died(self, name: str, lived: float, arrived: Mapping[int, int], join: int) -> list[Action]:
         member = self.members.get(name)
         if member is None:
             return []

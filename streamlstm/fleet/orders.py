@@ -172,7 +172,8 @@ class Orders(Sharing):
     def spawn(self, name: str) -> Action:
         """Let the process of a worker be started."""
         member = self.members[name]
-        member.starts, member.join = True, self.joins.get(member.machine, 0)
+        member.starts, member.ends = True, False
+        member.join = self.joins.get(member.machine, 0)
         return Spawn(name, self.owned.record.folder(name))
 
     def member(self, name: str) -> Member:

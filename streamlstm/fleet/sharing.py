@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial, wraps
@@ -118,13 +119,10 @@ class Sharing:
         """
         if self.stores is not Stores.SHARED or self.queued:
             return
-        staying = dict.fromkeys(self.machines, 0)
-        for member in self.members.values():
-            if not member.leaves and member.machine in staying:
-                staying[member.machine] += 1
-        ends = {machine: None for machine, leaves in self.machines.items() if leaves}
         self.owned.leaving = frozenset(k for k, each in self.members.items() if each.leaves)
-        self.owned.wanted |= staying | ends
+        staying = Counter(each.machine for each in self.members.values() if not each.leaves)
+        for machine, ends in self.machines.items():
+            self.owned.wanted[machine] = None if ends else staying[machine]
 
     def wished(self) -> list[Action]:
         """Note what people want, before anything follows from it: the record has it then."""

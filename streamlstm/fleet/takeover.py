@@ -83,7 +83,11 @@ class Takeover:
         told: set[int] = set()
         moves.numbers = max([moves.numbers, *self._departing, *self._arriving])
         for number in sorted({*self._departing, *self._arriving}):
-            either = self._departing.get(number) or self._arriving[number]
+            departing, arriving = self._departing.get(number), self._arriving.get(number)
+            if _is_over(departing, arriving, owned):
+                tells += _end(number, departing, arriving)
+                continue
+            either = departing or self._arriving[number]
             told.update(either.partitions)
             tells += self._continue(number, either.partitions, owned, moves, arrived)
         of_pairs: dict[tuple[str, str], list[int]] = {}
@@ -163,3 +167,29 @@ class Takeover:
         owned.arrive(partitions, worker)
         moves.put(Move(number, partitions, worker, owner, Phase.KEPT))
         return tells if how_far == DELETES else [*tells, Tell(worker, "kept", (number,))]
+
+
+def _is_over(departing: Departing | None, arriving: Arriving | None, owned: Ownership) -> bool:
+    """Tell whether partitions have gone another way since: the record names other workers.
+
+    Whoever led then has not come to tell those of the earlier move.
+    """
+    either = departing or arriving
+    assert either is not None
+    before = owned.moving.get(either.partitions[0])
+    if before is None:
+        return False
+    left = departing is not None and departing.worker != before
+    after = owner_name(owned.table, either.partitions[0])
+    return left or (arriving is not None and arriving.worker != after)
+
+
+def _end(number: int, departing: Departing | None, arriving: Arriving | None) -> list[Action]:
+    """Let workers forget a move that is over, and what they have of it."""
+    tells: list[Action] = []
+    if arriving is not None:
+        tells.append(Tell(arriving.worker, "drop", (number,)))
+    if departing is not None and departing.how_far != DELETES:
+        said = "drop" if departing.how_far == LOOKS else "kept"
+        tells.append(Tell(departing.worker, said, (number,)))
+    return tells

@@ -5,6 +5,7 @@ One fleet, one story, since a cluster takes seconds to start.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -84,6 +85,12 @@ def machines(fleet: RayFleet) -> set[str]:
     return set()
 
 
+def in_file(fleet: RayFleet) -> set[str]:
+    """Return the same as clients read it in the file."""
+    found = json.loads(fleet.file.read_text())["workers"]
+    return {each["machine"] for each in found if each["router"]}
+
+
 def wait_until(holds: Callable[[], Any]) -> None:
     deadline = time.monotonic() + 60
     while not holds():
@@ -107,6 +114,8 @@ def test_machines_are_lost_replaced_and_leave(fleet: RayFleet) -> None:
     source.send(3)
     wait_until(lambda: len(machines(fleet) - {lost}) == 2)
     source.send(3)
+    # No command was given since, but the file has the workers of now: agents see it here.
+    wait_until(lambda: in_file(fleet) == machines(fleet))
 
     # An actor is killed: its agent ends with it, and another one comes to its place.
     [agent] = [each for each in fleet.status()["agents"] if each["machine"] == other]

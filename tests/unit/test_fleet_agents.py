@@ -29,7 +29,7 @@ class Link:
 
     def join(self, machine: str, run: str, runs: Any = (), **other: Any) -> None:
         about = About(__version__, machine, run, "host", 17, "f" * 64, 0, 2, 100)
-        self.say("join", about._replace(**other), False, runs)
+        self.say("join", about._replace(**other), False, False, runs)
 
     def heard(self) -> wire.Control:
         return wire.decode_control(self._socket.recv())

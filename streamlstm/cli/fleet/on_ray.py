@@ -51,6 +51,7 @@ def on_ray(
     """  # noqa: D301 - \b keeps the lines of the example apart
     from streamlstm.errors import BadValueError
     from streamlstm.fleet.endpoints import claimed
+    from streamlstm.fleet.on_ray.file import control_of
     from streamlstm.fleet.on_ray.plan import Plan, place_of
 
     from ..serve.model import check_served, load_served
@@ -62,13 +63,14 @@ def on_ray(
     file = check_served(model, "--detector" in context.args)
     load_served(file, model)
     names = [] if file is not None or model is None else [model]  # of a detector's inputs
-    plan = Plan(
-        None if file is None else file.read_bytes(),
-        workers_per_machine,
-        dict(_label(text) for text in ray_label or []),
-        [*names, f"--store={store}", f"--router={router}", *context.args],
-    )
+    labels = dict(_label(text) for text in ray_label or [])
+    arguments = [*names, f"--store={store}", f"--router={router}", *context.args]
     with claimed(endpoints) as target:
+        plan = Plan(
+            None if file is None else file.read_bytes(),
+            *(workers_per_machine, labels, arguments),
+            *(str(target), control_of(ray, place_of(store))),
+        )
         on_ray = RayFile(
             target, ray, place_of(store), None if file is None else str(file.absolute())
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from streamlstm.fleet.on_ray.fleet import RayFleet
-
-SCHEME = "ray:"
 
 
 class RayFile(NamedTuple):
@@ -35,14 +36,16 @@ class RayFile(NamedTuple):
         """Connect to the cluster."""
         from streamlstm.fleet.on_ray.cluster import connect
 
+        _keep_stdout()
         return connect(self.address, self.place)
 
     def ask(self, *question: Any) -> dict[str, Any]:
         """Return the status of the fleet after a question; the file has it, too, for clients."""
         from streamlstm.fleet.endpoints import write_fleet
+        from streamlstm.fleet.on_ray.file import control_of
 
         found = self.fleet().ask(*question)
-        control = f"{SCHEME}{self.address}/{self.place}"
+        control = control_of(self.address, self.place)
         write_fleet(self.path, control, {"model": self.model, **found})
         return found
 
@@ -72,6 +75,7 @@ def ray_file(endpoints: Path) -> RayFile | None:
         If it is not the file of a fleet.
     """
     from streamlstm.fleet.endpoints import read_fleet
+    from streamlstm.fleet.on_ray.file import SCHEME
 
     found = read_fleet(endpoints)
     control: str = found["fleet"]
@@ -79,3 +83,12 @@ def ray_file(endpoints: Path) -> RayFile | None:
         return None
     address, _, place = control.removeprefix(SCHEME).partition("/")
     return RayFile(endpoints, address, place, found["model"])
+
+
+def _keep_stdout() -> None:
+    """Keep stdout for results: what Ray's own code writes there goes to stderr from now on."""
+    with suppress(OSError, ValueError):  # no file, as in a test
+        if sys.stdout.fileno() == 1:
+            sys.stdout.flush()
+            sys.stdout = os.fdopen(os.dup(1), "w", buffering=1, encoding=sys.stdout.encoding)
+            os.dup2(2, 1)

@@ -21,10 +21,12 @@ from ..processes import Process
 from ..question import ask
 from ..restarts import STEADY_SECONDS, wait_before
 from .actors import agents_of, newest_model
+from .file import refresh
 from .plan import Plan, here, machine_name
 
 LINES = 12  # of the agent's log that are kept for whoever asks why it ended
 STOP_SECONDS = 300.0  # in which an agent that was asked to end hands all over, else it is killed
+REFRESH_SECONDS = 1.0  # between two looks at the endpoints file of the command
 AGAIN_SECONDS = 3.0  # after which one that is to end at once is told not to wait for others
 
 
@@ -59,8 +61,16 @@ class Agent:
         # The process ends with the thread that has started it (serving/parent.py).
         self._thread = threading.Thread(target=self._keep, name="agent", daemon=True)
         self._thread.start()
+        self._refresher = threading.Thread(target=self._refresh, name="endpoints", daemon=True)
+        self._refresher.start()
 
-    # --- in the thread ---
+    # --- in threads ---
+
+    def _refresh(self) -> None:
+        """Keep the file fresh that the command wrote, if this machine sees it."""
+        while not self._stopping:
+            refresh(Path(self._plan.file), self._plan.control, self._endpoints)
+            time.sleep(REFRESH_SECONDS)
 
     def _keep(self) -> None:
         self._catch_up()

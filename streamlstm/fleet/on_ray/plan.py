@@ -24,12 +24,16 @@ class Plan(NamedTuple):
         That a machine must have.
     arguments : sequence of str
         Further ones of ``streamlstm fleet --join``; addresses behind a ``=``.
+    file, control : str
+        The endpoints file of the command that starts the fleet, and what it says of it (file.py).
     """
 
     model: bytes | None
     workers: int
     labels: Mapping[str, str]
     arguments: Sequence[str]
+    file: str
+    control: str
 
 
 def place_of(store: str) -> str:
