@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import re
 import shutil
@@ -93,6 +94,70 @@ def test_what_files_tell_streamlstm_are_its_options():
 def test_the_image_follows_good_practice():
     linted = run(HADOLINT, "docker/Dockerfile")
     assert linted.returncode == 0, linted.stdout
+
+
+def test_the_compose_file_is_of_its_schema_and_fits_together():
+    """What Compose would do: read it, find what is mounted, let each process find the others."""
+    checker = pytest.importorskip("check_jsonschema", reason="needs pip install check-jsonschema")
+    import yaml
+
+    docker = DEPLOY / "docker"
+    schema = ("--builtin-schema", "vendor.compose-spec")
+    checked = run(sys.executable, "-m", checker.__name__, *schema, docker / "compose.yaml")
+    assert checked.returncode == 0, checked.stdout
+    file = yaml.safe_load((docker / "compose.yaml").read_text())
+    services, images = file["services"], set()
+    assert {"worker", "page", "bridge", "prometheus", "grafana", "mosquitto"} == services.keys()
+    mounted = {}
+    for name, service in services.items():
+        images.add(service["image"])
+        assert service["restart"] == "unless-stopped"
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ())), name
+        for volume in service.get("volumes", ()):
+            source, target = re.match(
+                r"(\$\{MODEL:-[^}]*\}|[^:]+):([^:]+)(:ro)?$", volume
+            ).groups()[:2]
+            is_file = source.startswith(".")
+            assert is_file or source.startswith("${MODEL") or source in file["volumes"], volume
+            assert not is_file or (docker / source).exists(), volume
+            mounted[target] = docker / source if is_file else source
+        for said in service.get("environment", {}).values():
+            for host, port in re.findall(r"://(\w+):(\d+)", said):
+                assert host in services, said
+                own = [*services[host]["environment"].values()] if host == "worker" else ["1883"]
+                assert any(each.endswith(port) for each in own), said
+    assert {image.partition(":")[0] for image in images if ":" not in image} == {"streamlstm"}
+    assert (docker / file["services"]["worker"]["build"]["context"] / "deploy").is_dir()
+    assert (mounted["/etc/prometheus"] / "streamlstm.rules.yml").exists()
+    (source,) = yaml.safe_load(
+        (DEPLOY / "grafana/provisioning/datasources/prometheus.yaml").read_text()
+    )["datasources"]
+    assert urllib.parse.urlsplit(source["url"]).hostname in services
+    boards = (DEPLOY / "grafana/provisioning/dashboards/streamlstm.yaml").read_text()
+    (folder,) = [each["options"]["path"] for each in yaml.safe_load(boards)["providers"]]
+    assert f"{folder}/streamlstm.json" in mounted
+    scraped = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"]
+    assert scraped[0]["static_configs"] == [{"targets": ["worker:9464"]}]
+    assert services["worker"]["environment"]["STREAMLSTM_SERVE_METRICS"].endswith(":9464")
+
+
+@needs("mosquitto", "mosquitto")
+def test_the_configuration_of_mosquitto_is_understood(tmp_path):
+    configuration = (DEPLOY / "docker/mosquitto.conf").read_text()
+    own = configuration.replace("listener 1883", f"listener 0 {tmp_path / 'mosquitto.sock'}")
+    own = own.replace("/mosquitto/data/", f"{tmp_path}/") + f"user {getpass.getuser()}\n"
+    (tmp_path / "mosquitto.conf").write_text(own)
+    broker = subprocess.Popen(
+        ["mosquitto", "-c", str(tmp_path / "mosquitto.conf")], stderr=subprocess.PIPE, text=True
+    )
+    said = ""
+    while " running" not in said:
+        line = broker.stderr.readline()
+        assert line, said
+        said += line
+    broker.terminate()
+    said += broker.communicate(timeout=30)[1]
+    assert "Error" not in said
 
 
 class Prometheus:
