@@ -1,11 +1,13 @@
-"""How fast is a step? One stream and 256, next to numpy's sgemm, PyTorch and ONNX Runtime.
+"""How fast is a step? One stream and 256, next to sgemm, PyTorch, ONNX Runtime and OpenVINO.
 
     python -m benchmarks.kernels [--json FILE]
 
 All run on one thread. A step of an LSTM layer of H units over F features is 8 H (H + F)
 operations; the rate of numpy's sgemm on 1024 x 1024 stands for the capacity of the machine. Peers
 get their state as an argument; streamlstm finds it by slot in its table. Results are compared
-before anything is timed.
+before anything is timed. OpenVINO is asked for float32, and beside our weights of bfloat16 for what
+it chooses by itself: on processors that add products of bfloat16 that is bfloat16 too. "njit" is a
+step with np.dot as most people would write it.
 """
 
 from collections.abc import Callable
@@ -21,12 +23,14 @@ from streamlstm.kernels.cache import kernel
 from streamlstm.kernels.pointers import call_at
 
 from .harness import Row, interleaved, parser, report, steps
-from .peers import onnxruntime_step, torch_step
+from .peers import njit_step, onnxruntime_step, openvino_step, torch_step
 
 SIZES = ((16, 8), (32, 8), (64, 8), (128, 16), (256, 32))
 BLOCK = 256
 SHORT = ("float16", "bfloat16")
 FULL = "float32"
+NARROW = "OpenVINO, narrow"
+PEERS = ("PyTorch", "ONNX Runtime", "OpenVINO", "njit")
 # Target ratios by the peer and the number of streams.
 TARGETS: dict[tuple[str, int], dict[tuple[int, str], float]] = {
     ("sgemm", 1): {
@@ -40,6 +44,9 @@ TARGETS: dict[tuple[str, int], dict[tuple[int, str], float]] = {
     ("PyTorch", 1): {(64, FULL): 15},
     ("PyTorch", BLOCK): {(16, FULL): 2.5, (32, FULL): 2.5, (64, FULL): 2.5, (256, FULL): 1.4},
     ("ONNX Runtime", 1): {(64, FULL): 12},
+    ("OpenVINO", BLOCK): dict(
+        zip(((H, "bfloat16") for H in (64, 128, 256)), (1.4, 1.25, 1.15), strict=True)
+    ),
     ("ONNX Runtime", BLOCK): {(H, FULL): 1.6 if H <= 64 else 1.0 for H, _ in SIZES},
 }
 REPEATS = 64  # steps of one stream in one call, so that the cost of the call does not matter
@@ -74,11 +81,13 @@ def compiled(model: Model, X: Any, weights: str = "float32") -> Callable[[int], 
     return run
 
 
-def _check(name: str, peer: Callable[[], tuple[Any, ...]], run: Callable[[int], Any]) -> None:
+def _check(
+    name: str, peer: Callable[[], tuple[Any, ...]], run: Callable[[int], Any], bound: float = 1e-5
+) -> None:
     for _ in range(3):
         theirs, ours = peer()[0], run(1)
     difference = float(np.max(np.abs(theirs - ours)))
-    if difference > 1e-5:
+    if difference > bound:
         raise SystemExit(f"{name} and streamlstm differ by {difference:.1e}: nothing was timed")
 
 
@@ -89,13 +98,17 @@ def measure(H: int, F: int, B: int) -> dict[str, float]:
     assert isinstance(layer, LSTM)
     X = np.random.default_rng(2).standard_normal((B, F)).astype(np.float32)
     cases: dict[str, Callable[[], object]] = {}
-    for name, make in (("PyTorch", torch_step), ("ONNX Runtime", onnxruntime_step)):
-        peer = make(layer, weights, X)
+    makers = (torch_step, onnxruntime_step, openvino_step, njit_step)
+    for name, make in zip(PEERS, makers, strict=True):
+        peer = make(layer, weights, X) if B == 1 or make is not njit_step else None
         if peer is not None:
             _check(name, peer, compiled(model, X))
             cases[name] = peer
+    if (narrow := openvino_step(layer, weights, X, narrow=True)) is not None:
+        _check(NARROW, narrow, compiled(model, X, "bfloat16"), 0.05)
+        cases[NARROW] = narrow
     n = REPEATS if B == 1 else 1
-    short = SHORT if B == 1 and H >= 128 else ()
+    short = [p for p in SHORT if p == "bfloat16" or (B == 1 and H >= 128)] if H >= 64 else []
     for precision in (FULL, *short):
         run = compiled(model, X, precision)
         cases[precision] = lambda run=run: run(n)  # type: ignore[misc] # of run's type
@@ -147,11 +160,15 @@ def _row(B: int, H: int, F: int, precision: str, times: dict[str, float], ratios
         "of sgemm": ratios.add("sgemm", B, H, precision, rate / times["sgemm rate"]),
     }
     if precision != FULL:
+        if precision == "bfloat16" and NARROW in times:
+            row["OpenVINO us"] = times[NARROW] * 1e6
+            value = times[NARROW] / times[precision]
+            row["times OpenVINO"] = ratios.add("OpenVINO", B, H, precision, value)
         return row
     row["engine us"] = times["engine"] * 1e6
     # One stream is asked for from Python; a block of 256 is measured kernel to kernel.
     own = times["engine" if B == 1 else precision]
-    for peer in ("PyTorch", "ONNX Runtime"):
+    for peer in PEERS:
         if peer in times:
             row[f"{peer} us"] = times[peer] * 1e6
             row[f"times {peer}"] = ratios.add(peer, B, H, precision, times[peer] / own)
@@ -172,7 +189,7 @@ def main() -> None:
                     rows.append(_row(B, H, F, precision, times, ratios))
     note = "times PEER: how many times faster engine.step (1 stream) or the kernel (256) is.\n"
     note += "In brackets: the target."
-    missing = [p for p in ("PyTorch", "ONNX Runtime") if f"{p} us" not in rows[0]]
+    missing = [peer for peer in PEERS if f"{peer} us" not in rows[0]]
     if missing:
         note += f"\nNot installed, left out: {', '.join(missing)} (pip install -e '.[bench]')."
     report("kernels", rows, ratios.measured, arguments.json, note, ratios.targets)

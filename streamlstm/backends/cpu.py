@@ -35,7 +35,7 @@ class CpuBackend:
     threads : int
         How many threads may share a large block.
     weights : {"float32", "float16", "bfloat16"}
-        Precision in which a single stream's step reads them; the model's are rounded to it already.
+        Precision in which they are read where that is quicker; the model's are rounded already.
 
     Attributes
     ----------

@@ -50,4 +50,6 @@ def make_backend(name: str, model: Model, threads: int = 1, weights: str = "floa
         from .cuda.backend import CudaBackend  # imports numba.cuda, which is slow
 
         return CudaBackend(model, device)
-    return ReferenceBackend(model) if name == "reference" else CpuBackend(model, threads, weights)
+    if name == "reference":
+        return ReferenceBackend(model, weights=weights)
+    return CpuBackend(model, threads, weights)

@@ -10,6 +10,7 @@ from ..network.activations import parse_activation
 from ..network.layers import GRU, LSTM, Attention, Conv1D, Embedding, Layer, Parallel
 from . import packing
 from .packing import Float32Array, Weights
+from .precision import adds_pairs
 
 
 class Block:
@@ -54,7 +55,7 @@ def stride(layer: Layer) -> int:
 
 def workspace(layer: Layer, lanes: int, sequences: bool) -> int:
     """Return how many floats of pre-activations of one stream are needed at once."""
-    if (sequences and has_rows_kernel(layer)) or (isinstance(layer, LSTM) and not _is_plain(layer)):
+    if (sequences and has_rows_kernel(layer)) or (isinstance(layer, LSTM) and not is_plain(layer)):
         return -(-_units(layer) // lanes) * lanes * layout.COLUMNS
     return 0
 
@@ -63,12 +64,14 @@ def has_rows_kernel(layer: Layer) -> bool:
     """Tell whether there is a kernel that steps a layer by all rows of a window at once."""
     if isinstance(layer, GRU):
         return layer.reset_after
-    return isinstance(layer, LSTM) and _is_plain(layer)
+    return is_plain(layer)
 
 
-def _is_plain(layer: LSTM) -> bool:
-    plain = LSTM(layer.input_size, layer.hidden_size, initial_state=layer.initial_state)
-    return layer == plain
+def is_plain(layer: Layer) -> bool:
+    """Tell whether a layer is an LSTM without options."""
+    if not isinstance(layer, LSTM):
+        return False
+    return layer == LSTM(layer.input_size, layer.hidden_size, initial_state=layer.initial_state)
 
 
 def _is_standard(layer: LSTM | GRU) -> bool:
@@ -140,8 +143,11 @@ def _lstm_row(
     row: NDArray[np.int64], layer: LSTM, weights: Weights, block: Block, lanes: int
 ) -> None:
     options = layout.LSTM_NORM if layer.layer_norm else layout.LSTM_OPTIONS
-    row[layout.KIND] = layout.LSTM if _is_plain(layer) else options
+    row[layout.KIND] = layout.LSTM if is_plain(layer) else options
     row[layout.COUPLED] = layer.coupled
+    if row[layout.KIND] == layout.LSTM and adds_pairs(block.precision):
+        row[layout.WEIGHTS_16_BITS] = block.add(packing.pack_lstm_pairs(layer, weights, lanes))
+        return
     row[layout.WEIGHTS] = block.add(packing.pack_lstm(layer, weights, lanes))
     row[layout.STANDARD] = _is_standard(layer) and _parse(layer, "cell_activation")[0] == "tanh"
     if row[layout.KIND] == layout.LSTM and block.precision != "float32":

@@ -110,6 +110,20 @@ def pack_lstm_16_bits(layer: LSTM, weights: Weights, lanes: int, precision: str)
     return np.concatenate([panels[:, 0], rows], axis=1).ravel()
 
 
+def pack_lstm_pairs(layer: LSTM, weights: Weights, lanes: int) -> Float32Array:
+    """Pack a plain LSTM with weights of bfloat16: in the place of a float those of two inputs.
+
+    The first stands in the lower half; behind an odd last one stands a zero.
+    """
+    width = COLUMNS * lanes
+    K = layer.input_size + layer.hidden_size
+    panels = pack_lstm(layer, weights, lanes).reshape(-1, K + 1, width)
+    bits = to_16_bits(panels[:, 1:], "bfloat16").astype(np.uint32)
+    bits = np.pad(bits, ((0, 0), (0, K % 2), (0, 0))).reshape(len(panels), -1, 2, width)
+    rows = (bits[:, :, 1] << 16 | bits[:, :, 0]).view(np.float32)
+    return np.concatenate([panels[:, :1], rows], axis=1).ravel()
+
+
 def pack_lstm_norm(layer: LSTM, weights: Weights, lanes: int) -> Float32Array:
     """Pack gain, then bias of the gates' norms, in the order of the pre-activations."""
     parts = (four_gates(layer, weights[name]) for name in ("norm_weight", "bias"))

@@ -4,6 +4,8 @@
 of float32. Biases, norms, scaling and state stay float32, and so does all arithmetic.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,6 +33,12 @@ def from_16_bits(bits: NDArray[np.uint16], precision: str) -> Float32Array:
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
+def rounded(values: NDArray[Any], precision: str) -> NDArray[Any]:
+    """Round numbers of any float type to a precision of 16 bits, and return them in that type."""
+    bits = to_16_bits(values.astype(np.float32), precision)
+    return from_16_bits(bits, precision).astype(values.dtype)
+
+
 def check_precision_name(precision: str) -> str:
     """Return a precision of weights after checking its name.
 
@@ -44,6 +52,16 @@ def check_precision_name(precision: str) -> str:
     return precision
 
 
+def adds_pairs(precision: str) -> bool:
+    """Tell whether a plain LSTM rounds its inputs to the precision of its weights as well.
+
+    It does with bfloat16, where this processor adds two products of such numbers at once.
+    """
+    from ..kernels.simd import PAIRS
+
+    return precision == "bfloat16" and PAIRS
+
+
 def round_weights(model: Model, precision: str) -> Model:
     """Return the model with the matrices of its layers rounded; other parameters are unchanged.
 
@@ -54,7 +72,7 @@ def round_weights(model: Model, precision: str) -> Model:
     """
     if check_precision_name(precision) == "float32":
         return model
-    rounded = []
+    layers = []
     for n, (layer, weights) in enumerate(zip(model.layers, model.weights, strict=True)):
         arrays = dict(weights)
         for name, array in weights.items():
@@ -66,6 +84,6 @@ def round_weights(model: Model, precision: str) -> Model:
                     f"layer {n} ({layer.kind}), {name}: expected weights up to "
                     f"{LARGEST_FLOAT16:g} for float16, got {largest:g}; use bfloat16 or float32."
                 )
-            arrays[name] = from_16_bits(to_16_bits(array, precision), precision)
-        rounded.append(arrays)
-    return model.with_weights(rounded)
+            arrays[name] = rounded(array, precision)
+        layers.append(arrays)
+    return model.with_weights(layers)

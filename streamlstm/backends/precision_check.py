@@ -47,6 +47,8 @@ def check_precision(
 ) -> PrecisionCheck:
     """Measure what weights of 16 bits cost: predictions with and without rounding, in float64.
 
+    That of the inputs of a plain LSTM is part of it, where this processor adds pairs of bfloat16.
+
     Parameters
     ----------
     model : Model
@@ -82,7 +84,7 @@ def check_precision(
     X = model.input_scaling.invert(rng.standard_normal((steps, STREAMS, model.input_size)))
     if model.categories:
         X[..., 0] = rng.integers(0, model.categories, X.shape[:2])
-    exact, rounded = _run(model, X), _run(round_weights(model, weights), X)
+    exact, rounded = _run(model, X), _run(round_weights(model, weights), X, weights)
     difference = rounded - exact
     return PrecisionCheck(
         weights,
@@ -92,9 +94,9 @@ def check_precision(
     )
 
 
-def _run(model: Model, X: NDArray[np.float64]) -> NDArray[np.float64]:
+def _run(model: Model, X: NDArray[np.float64], weights: str = "float32") -> NDArray[np.float64]:
     alone = model.of_changes().with_online(None)
-    backend = ReferenceBackend(alone, np.float64)
+    backend = ReferenceBackend(alone, np.float64, weights)
     rows = np.tile(initial_row(alone).astype(np.float64), (X.shape[1], 1))
     Y = np.empty((*X.shape[:2], model.output_size))
     for t in range(len(X)):

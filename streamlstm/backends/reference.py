@@ -12,6 +12,7 @@ from ..online.layout import stage_size
 from ..online.stage import Stage
 from .backend import step_one_by_one
 from .plan import initial_row, row_layout, stage_start, state_size
+from .precision import adds_pairs
 from .reference_rows import RowsLayer, step_of
 from .stages import runs_over_rows
 
@@ -26,13 +27,15 @@ class ReferenceBackend:
     model : Model
     dtype : dtype
         The type of all arithmetic: float32 or float64.
+    weights : str
+        Their precision; the model's are rounded to it already.
     """
 
     name = "reference"
     threads = 1
     why_not_in_a_child = ""
 
-    def __init__(self, model: Model, dtype: Any = np.float32) -> None:
+    def __init__(self, model: Model, dtype: Any = np.float32, weights: str = "float32") -> None:
         self._model, self._dtype = model, dtype
         places, self.row_size = row_layout(model)
         self._stage = None if model.online is None else Stage(model, dtype)
@@ -42,18 +45,20 @@ class ReferenceBackend:
         self._window_size = start - state_size(model)
         initial = initial_row(model).astype(dtype)
         self._initial = [{name: initial[at] for name, at in place.items()} for place in places]
-        weights = [
+        typed = [
             {n: array.astype(dtype, copy=False) for n, array in arrays.items()}
             for arrays in model.weights
         ]
+        narrow = adds_pairs(weights)
         self._layers: list[Any] = []
         self._over_rows: list[RowsLayer] = []
         self._least = 1 if model.start != WAIT else model.window or 1
         if runs_over_rows(model):
-            parts = zip(model.layers, weights, self._initial, strict=True)
-            self._over_rows = [RowsLayer(*part) for part in parts]
+            parts = zip(model.layers, typed, self._initial, strict=True)
+            self._over_rows = [RowsLayer(*part, narrow) for part in parts]
         else:
-            self._layers = [step_of(*part) for part in zip(model.layers, weights, strict=True)]
+            pairs = zip(model.layers, typed, strict=True)
+            self._layers = [step_of(*pair, narrow) for pair in pairs]
         self._places = places
 
     def step_block(

@@ -12,20 +12,33 @@ from ..kernels import reference, reference_rows
 from ..network.activations import parse_activation
 from ..network.layers import Bidirectional, Layer, Parallel
 from ..network.layers.parallel import own_part
+from .layer_rows import is_plain
+from .precision import rounded
 
 Array = NDArray[Any]
 State = dict[str, Array]
 
 
-def step_of(layer: Layer, weights: Mapping[str, Array]) -> Any:
-    """Return what advances a layer by one row: a function of input, state and trace."""
+def step_of(layer: Layer, weights: Mapping[str, Array], narrow: bool = False) -> Any:
+    """Return what advances a layer by one row: a function of input, state and trace.
+
+    With ``narrow`` a plain LSTM rounds what it multiplies to bfloat16.
+    """
     if isinstance(layer, Parallel):
-        return partial(_step_branches, layer, weights)
-    return partial(reference.LAYERS[layer.kind], weights=weights, **_options(layer))
+        return partial(_step_branches, layer, weights, narrow)
+    step = partial(reference.LAYERS[layer.kind], weights=weights, **_options(layer))
+    return partial(_step_narrow, step) if narrow and is_plain(layer) else step
+
+
+def _step_narrow(step: Any, x: Array, state: State, **trace: Any) -> tuple[Array, State]:
+    """Advance a plain LSTM whose input and hidden state are rounded to bfloat16."""
+    h = rounded(state["h"], "bfloat16")
+    advanced: tuple[Array, State] = step(rounded(x, "bfloat16"), state | {"h": h}, **trace)
+    return advanced
 
 
 def _step_branches(
-    layer: Parallel, weights: Mapping[str, Array], x: Array, state: State
+    layer: Parallel, weights: Mapping[str, Array], narrow: bool, x: Array, state: State
 ) -> tuple[Array, State]:
     """Advance all branches by one row."""
     outputs: list[Array] = []
@@ -34,7 +47,7 @@ def _step_branches(
         y = x
         for n, inner in enumerate(branch):
             at = f"{b}.{n}."
-            y, new = step_of(inner, own_part(at, weights))(y, own_part(at, state))
+            y, new = step_of(inner, own_part(at, weights), narrow)(y, own_part(at, state))
             after |= {f"{at}{name}": vector for name, vector in new.items()}
         outputs.append(y)
     return reference.merge_branches(outputs, layer.merge), after
@@ -49,10 +62,15 @@ class RowsLayer:
     weights : mapping of str to float[...]
     initial : dict of str to float[N]
         The state vectors of the layer before the first row, by name.
+    narrow : bool
+        As for :func:`step_of`.
     """
 
-    def __init__(self, layer: Layer, weights: Mapping[str, Array], initial: State) -> None:
+    def __init__(
+        self, layer: Layer, weights: Mapping[str, Array], initial: State, narrow: bool = False
+    ) -> None:
         self._layer, self._weights, self._initial = layer, weights, initial
+        self._narrow = narrow
 
     def run(self, X: Array, traced: bool) -> tuple[Array, State, State]:
         """Return outputs, states after the last row, and gates there, of X[rows, B, N]."""
@@ -79,8 +97,8 @@ class RowsLayer:
             Y = X
             for n, inner in enumerate(branch):
                 at = f"{b}.{n}."
-                own = RowsLayer(inner, own_part(at, self._weights), own_part(at, self._initial))
-                Y, state, _ = own.run(Y, False)
+                parts = own_part(at, self._weights), own_part(at, self._initial)
+                Y, state, _ = RowsLayer(inner, *parts, self._narrow).run(Y, False)
                 states |= {f"{at}{name}": vector for name, vector in state.items()}
             outputs.append(Y)
         return reference.merge_branches(outputs, layer.merge), states, {}
@@ -89,7 +107,7 @@ class RowsLayer:
         self, prefix: str, layer: Layer, X: Array, traced: bool
     ) -> tuple[Array, State, State]:
         own = {n.removeprefix(prefix): a for n, a in self._weights.items() if n.startswith(prefix)}
-        step = step_of(layer, own)
+        step = step_of(layer, own, self._narrow)
         names = "backward_" if prefix == "backward_" else ""
         state = {
             name: np.tile(self._initial[names + name], (X.shape[1], 1)) for name in layer.state

@@ -16,9 +16,11 @@ from . import (
     id_lookup,
     layout,
     listing,
+    pairs,
     partition,
     recurrent_single,
     sharing,
+    simd,
     single_step,
     step,
 )
@@ -44,6 +46,8 @@ STEP_PARALLEL = "step on several threads"
 ONLINE, LABELS = "online stage", "labels from outside"
 PARTITION = "partitions of a fleet"
 DIRTY_TRACKING, EVICTION = "dirty tracking", "eviction of idle streams"
+
+PAIRS = pairs.lstm_pairs, pairs.lstm_pairs_single  # where processors have the instruction
 
 _slots, _matrix = types.Array(int64, 1, "C"), types.Array(float32, 2, "C")
 _BY_ADDRESS: Signature = (int64,) * 4
@@ -77,6 +81,7 @@ def _kernels() -> dict[str, Signatures]:
         *step.LAYERS.values(),
         *step.SINGLES.values(),
         *recurrent_single.LSTM_16_BITS.values(),
+        *(PAIRS if simd.PAIRS else ()),
     )
     kernels = {_layer_name(function): {function: _BY_ADDRESS} for function in layers}
     kernels[_ID_LOOKUP] = id_lookup.SIGNATURES | listing.SIGNATURES
@@ -141,6 +146,8 @@ def layer_kernels(kind: int, precision: str) -> tuple[Any, Any]:
     """Return the kernels of a kind of layer: for a group of streams, and for a single stream."""
     single = step.SINGLES[kind]
     if kind == layout.LSTM:
+        if precision == "bfloat16" and simd.PAIRS:
+            return PAIRS
         single = recurrent_single.LSTM_16_BITS.get(precision, single)
     return step.LAYERS[kind], single
 

@@ -46,9 +46,10 @@ def product_tile(
     rows, panels, chains : int
         Shape of the tile, fixed when the kernel is compiled; registers needed are about
         ``rows * sums * panels * chains + columns + 1``.
-    storage : {"float32", "float16", "bfloat16"}
+    storage : {"float32", "float16", "bfloat16", "pairs"}
         Of the weights, not of the biases. Where it has 16 bits, a row of a panel has half as many
-        floats as sums; ``w_stride`` counts weights.
+        floats as sums; ``w_stride`` counts weights. With "pairs" two inputs of bfloat16 stand in
+        the place of each float of A, B and W, and count as one of K.
     phases : one or two sequences of (vector, sum)
         For each stretch of inputs, which vectors of a weight row add to which sums.
     outer : bool
@@ -142,7 +143,8 @@ class _Tile:
             for p in range(panels)
         ]
         self.storage = storage
-        kind = (ir.FloatType() if storage == "float32" else ir.IntType(16)).as_pointer()
+        of_floats = storage in ("float32", "pairs")
+        kind = (ir.FloatType() if of_floats else ir.IntType(16)).as_pointer()
         self.weights = [
             builder.bitcast(self.advance(bias, bias_size), kind) for bias in self.biases
         ]
@@ -163,7 +165,7 @@ class _Tile:
             start = builder.add(row, self.number(vector // 2 * 2 * lanes))
             return simd.emit_load_bfloat16(builder, self.advance(panel, start), vector % 2 == 0)
         place = self.advance(panel, builder.add(row, self.number(vector * lanes)))
-        load = simd.emit_load if self.storage == "float32" else simd.emit_load_float16
+        load = simd.emit_load_float16 if self.storage == "float16" else simd.emit_load
         return load(builder, place)
 
     def emit(self) -> None:
@@ -223,8 +225,8 @@ class _Tile:
             for p in range(self.panels):
                 for vector, column in phase:
                     slot = self.sums[p, r, column][chain]
-                    total = simd.emit_fma(builder, x, loaded[p][vector], builder.load(slot))
-                    builder.store(total, slot)
+                    add = simd.emit_pairs if self.storage == "pairs" else simd.emit_fma
+                    builder.store(add(builder, x, loaded[p][vector], builder.load(slot)), slot)
 
     def store_sums(self) -> None:
         builder = self.builder

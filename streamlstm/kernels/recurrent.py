@@ -31,7 +31,7 @@ f32 = np.float32
 
 
 @internal
-def _load_hidden(program, layer, rows, slots, first, count, S, a):
+def load_hidden(program, layer, rows, slots, first, count, S, a):
     """Copy each stream's h behind its inputs, so that one product takes both."""
     row_size, stride = program[layout.ROW_SIZE], program[layout.STRIDE]
     F, width = program[layer + layout.LAYER_INPUTS], program[layer + layout.LAYER_OUTPUTS]
@@ -49,7 +49,7 @@ def clear_padding(rows, start, width):
 
 
 @internal
-def _store_hidden(program, layer, rows, slots, first, count, S, o):
+def store_hidden(program, layer, rows, slots, first, count, S, o):
     """Copy each stream's output to its h."""
     row_size, stride = program[layout.ROW_SIZE], program[layout.STRIDE]
     width = program[layer + layout.LAYER_OUTPUTS]
@@ -72,7 +72,7 @@ def lstm(task, layer, group, _):
     K = program[layer + layout.LAYER_INPUTS] + H
     panel = (K + 1) * WIDE
     w = program[layer + layout.WEIGHTS]
-    _load_hidden(program, layer, rows, slots, first, count, S, a)
+    load_hidden(program, layer, rows, slots, first, count, S, a)
     for unit in range(0, H, LANES):
         for m in range(0, count, TILE):
             tile = min(TILE, count - m)
@@ -81,7 +81,7 @@ def lstm(task, layer, group, _):
                 cell = slots[first + m + r] * row_size + c + unit
                 lstm_cell(S, z + r * WIDE, rows, cell, S, o + (m + r) * stride + unit)
         w += panel
-    _store_hidden(program, layer, rows, slots, first, count, S, o)
+    store_hidden(program, layer, rows, slots, first, count, S, o)
 
 
 @by_address
@@ -93,7 +93,7 @@ def lstm_options(task, layer, group, _):
     stride = program[layout.STRIDE]
     K = program[layer + layout.LAYER_INPUTS] + program[layer + layout.LAYER_OUTPUTS]
     w = program[layer + layout.WEIGHTS]
-    _load_hidden(program, layer, rows, slots, first, count, S, a)
+    load_hidden(program, layer, rows, slots, first, count, S, a)
     for unit in range(0, program[layer + layout.UNITS], LANES):
         for m in range(0, count, TILE):
             tile = min(TILE, count - m)
@@ -121,7 +121,7 @@ def lstm_norm(task, layer, group, _):
     K = program[layer + layout.LAYER_INPUTS] + program[layer + layout.LAYER_OUTPUTS]
     width = (H + LANES - 1) // LANES * WIDE
     w = program[layer + layout.WEIGHTS]
-    _load_hidden(program, layer, rows, slots, first, count, S, a)
+    load_hidden(program, layer, rows, slots, first, count, S, a)
     for start in range(work, work + width, WIDE):
         for m in range(0, count, TILE):
             tile = min(TILE, count - m)
@@ -152,7 +152,7 @@ def project_and_store(weights, program, layer, rows, slots, first, count, S, a, 
     for m in range(count):
         clear_padding(rows, slots[first + m] * row_size + program[layer + layout.CELL], H)
     if program[layer + layout.PROJECTION] < 0:
-        _store_hidden(program, layer, rows, slots, first, count, S, o)
+        store_hidden(program, layer, rows, slots, first, count, S, o)
         return
     # Into the rows at a, which are no longer needed, and back.
     product(weights, program[layer + layout.PROJECTION], H, P, S, o, a, stride, z, count)
@@ -271,7 +271,7 @@ def gru(task, layer, group, _):
     F, H = program[layer + layout.LAYER_INPUTS], program[layer + layout.UNITS]
     panel = WIDE + (F + H) * THREE
     w = program[layer + layout.WEIGHTS]
-    _load_hidden(program, layer, rows, slots, first, count, S, a)
+    load_hidden(program, layer, rows, slots, first, count, S, a)
     for unit in range(0, H, LANES):
         for m in range(0, count, TILE):
             tile = min(TILE, count - m)
@@ -279,7 +279,7 @@ def gru(task, layer, group, _):
             place = o + m * stride
             _gru_cells(weights, program, layer, rows, slots, first + m, tile, S, z, unit, place)
         w += panel
-    _store_hidden(program, layer, rows, slots, first, count, S, o)
+    store_hidden(program, layer, rows, slots, first, count, S, o)
 
 
 @by_address
@@ -298,7 +298,7 @@ def gru_before(task, layer, group, _):
     bound = weights[constants + GATE_CLIP]
     gate, kind = program[layer + layout.ACTIVATION], program[layer + layout.CANDIDATE_ACTIVATION]
     w = program[layer + layout.WEIGHTS]
-    _load_hidden(program, layer, rows, slots, first, count, S, a)
+    load_hidden(program, layer, rows, slots, first, count, S, a)
     product(weights, w, F + H, 2 * width, S, a, o, stride, z, count)
     activate_rows(gate, weights, constants, bound, S, o, 2 * width, stride, count)
     for m in range(count):
@@ -333,12 +333,12 @@ def rnn(task, layer, group, _):
     stride = program[layout.STRIDE]
     F, H = program[layer + layout.LAYER_INPUTS], program[layer + layout.UNITS]
     constants = program[layer + layout.CONSTANTS]
-    _load_hidden(program, layer, rows, slots, first, count, S, a)
+    load_hidden(program, layer, rows, slots, first, count, S, a)
     product(weights, program[layer + layout.WEIGHTS], F + H, H, S, a, o, stride, z, count)
     bound = weights[constants + GATE_CLIP]
     kind = program[layer + layout.ACTIVATION]
     activate_rows(kind, weights, constants, bound, S, o, H, stride, count)
-    _store_hidden(program, layer, rows, slots, first, count, S, o)
+    store_hidden(program, layer, rows, slots, first, count, S, o)
 
 
 # The kernel of each KIND.

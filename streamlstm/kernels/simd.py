@@ -38,7 +38,13 @@ def lanes(features: str) -> int:
     return 8 if {"+avx2", "+fma"} <= has else 4
 
 
+def has_pairs(features: str) -> bool:
+    """Tell whether such a processor adds products of pairs of bfloat16, in vectors of 16 lanes."""
+    return "+avx512bf16" in features.split(",") and lanes(features) == 16
+
+
 LANES = lanes(target()[1])
+PAIRS = has_pairs(target()[1])
 FLOAT = ir.FloatType()
 VECTOR = ir.VectorType(FLOAT, LANES)
 
@@ -90,6 +96,20 @@ def emit_load_bfloat16(builder: Any, pointer: Any, upper: bool) -> Any:
     return builder.bitcast(bits, VECTOR)
 
 
+def emit_pairs(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    """Emit ``c + a[0] * b[0] + a[1] * b[1]`` where a lane of a and b holds two bfloat16.
+
+    Intel's and AMD's VDPBF16PS; only where :data:`PAIRS` says that there is one.
+    """
+    integers = ir.VectorType(ir.IntType(32), LANES)
+    function = cgutils.get_or_insert_function(
+        builder.module,
+        ir.FunctionType(VECTOR, [VECTOR, integers, integers]),
+        "llvm.x86.avx512bf16.dpbf16ps.512",
+    )
+    return builder.call(function, [c, *(builder.bitcast(pair, integers) for pair in (a, b))])
+
+
 def emit_store(builder: Any, value: Any, pointer: Any) -> None:
     """Emit a store of one vector, aligned to an element only."""
     builder.store(value, builder.bitcast(pointer, VECTOR.as_pointer()), align=4)
@@ -130,6 +150,29 @@ def store(_typing: Any, array: Any, offset: Any, value: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer = element_pointer(context, builder, signature.args[0], args[0], args[1])
         emit_store(builder, args[2], pointer)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, Vector), emit
+
+
+@intrinsic
+def store_bfloat16(_typing: Any, array: Any, offset: Any, value: Any) -> Any:
+    """Store a vector rounded to bfloat16, ties to even, in half as many floats."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        integers = ir.VectorType(ir.IntType(32), LANES)
+
+        def all_of(number: int) -> Any:
+            return ir.Constant(integers, [number] * LANES)
+
+        bits = builder.bitcast(args[2], integers)
+        upper = builder.lshr(bits, all_of(16))
+        odd = builder.and_(upper, all_of(1))
+        rounded = builder.lshr(builder.add(builder.add(bits, all_of(0x7FFF)), odd), all_of(16))
+        short = ir.VectorType(ir.IntType(16), LANES)
+        pointer = element_pointer(context, builder, signature.args[0], args[0], args[1])
+        place = builder.bitcast(pointer, short.as_pointer())
+        builder.store(builder.trunc(rounded, short), place, align=4)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, Vector), emit

@@ -5,7 +5,7 @@ import pytest
 
 from streamlstm import LSTM, Dense, Engine, Model, check_precision
 from streamlstm.backends.plan import initial_row
-from streamlstm.backends.precision import from_16_bits, round_weights, to_16_bits
+from streamlstm.backends.precision import adds_pairs, from_16_bits, round_weights, to_16_bits
 from streamlstm.backends.reference import ReferenceBackend
 from streamlstm.errors import BadValueError, ModelError
 
@@ -13,6 +13,11 @@ from ..contract.models import MODELS, random_model
 
 SHORT = ("float16", "bfloat16")
 SOME = ("smallest", "odd", "usual", "stack", "everything", "gru", "rnn", "wide head")
+WINDOWS = [
+    name
+    for name, model in MODELS.items()
+    if (model.window or "branches" in name) and not (model.online or model.categories)
+]
 LARGE = random_model([LSTM(16, 128), LSTM(128, 100), Dense(100, 3)])
 
 
@@ -33,18 +38,57 @@ def test_rounding_is_to_the_nearest_and_ties_go_to_even(precision: str) -> None:
 @pytest.mark.parametrize("precision", SHORT)
 @pytest.mark.parametrize("name", [*(n for n in SOME if n in MODELS), "large"])
 def test_engine_steps_the_rounded_model(precision: str, name: str) -> None:
+    """Each step from the engine's own state: a state that differs by an ulp may round otherwise."""
     model = LARGE if name == "large" else MODELS[name]
     X = np.random.default_rng(1).standard_normal((12, 7, model.input_size)).astype(np.float32)
-    backend = ReferenceBackend(round_weights(model, precision), np.float64)
-    rows = np.tile(initial_row(model).astype(np.float64), (7, 1))
-    expected = np.zeros((12, 7, model.output_size))
-    for t in range(12):
-        backend.step_block(rows, np.arange(7), X[t].astype(np.float64), expected[t])
+    backend = ReferenceBackend(round_weights(model, precision), np.float64, precision)
     alone, together = Engine(model, 9, weights=precision), Engine(model, 9, weights=precision)
+    assert alone.backend == "cpu"
     for t in range(12):
+        rows = np.tile(initial_row(model), (7, 1))
+        if t:
+            rows = together._table.rows[[together._table.slot(n) for n in range(7)]]
+        expected = np.zeros((7, model.output_size))
+        backend.step_block(rows.astype(np.float64), np.arange(7), X[t], expected)
         Y = together.step_many(list(range(7)), X[t])
-        assert np.max(np.abs(Y - expected[t]) / np.maximum(1, np.abs(expected[t]))) < 5e-6
+        error = np.abs(Y - expected) / np.maximum(1, np.abs(expected))
+        assert np.quantile(error, 0.9) < 5e-6
+        assert error.max() < (1e-3 if adds_pairs(precision) else 5e-6)
         assert np.array_equal(Y, [alone.step(n, X[t, n]) for n in range(7)])
+
+
+@pytest.mark.parametrize("B", [1, 2, 3, 4, 5, 6, 7, 48, 53])
+@pytest.mark.parametrize(("F", "H"), [(1, 1), (2, 15), (3, 16), (7, 33), (16, 64), (5, 128)])
+def test_pairs_of_bfloat16_are_added_as_the_specification_does(F: int, H: int, B: int) -> None:
+    """Odd and even numbers of inputs, panels that fit the caches and that do not."""
+    model = round_weights(random_model([LSTM(F, H)]), "bfloat16")
+    rng = np.random.default_rng(F * H + B)
+    engine = Engine(model, 2 * B, weights="bfloat16")
+    ids = list(range(2 * B))
+    engine.step_many(ids, rng.standard_normal((2 * B, F)).astype(np.float32))  # states of their own
+    chosen = rng.permutation(2 * B)[:B].tolist()
+    rows = engine._table.rows[[engine._table.slot(n) for n in chosen]].astype(np.float64)
+    X, expected = rng.standard_normal((B, F)).astype(np.float32), np.zeros((B, H))
+    ReferenceBackend(model, np.float64, "bfloat16").step_block(rows, np.arange(B), X, expected)
+    assert np.abs(engine.step_many(chosen, X) - expected).max() < 2e-6
+    after = engine._table.rows[[engine._table.slot(n) for n in chosen]]
+    assert np.abs(after - rows).max() < 4e-6
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_windows_and_branches_round_as_the_specification_does(name: str) -> None:
+    model = MODELS[name]
+    steps = 2 * (model.window or 4) + 1
+    X = np.random.default_rng(3).standard_normal((steps, 5, model.input_size)).astype(np.float32)
+    engines = [Engine(model, 9, kind, weights="bfloat16") for kind in ("cpu", "reference")]
+    differences = []
+    for x in X:
+        ours, theirs = (engine.step_many(list(range(5)), x) for engine in engines)
+        differences.append(np.abs(ours - theirs))
+        for n in range(5):  # both go on from the same state
+            engines[1].import_stream(n, engines[0].export_stream(n))
+    assert np.nanquantile(differences, 0.9) < 5e-6
+    assert np.nanmax(differences) < 1e-2
 
 
 @pytest.mark.parametrize("precision", SHORT)
