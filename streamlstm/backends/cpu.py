@@ -34,7 +34,7 @@ class CpuBackend:
     model : Model
     threads : int
         How many threads may share a large block.
-    weights : {"float32", "float16", "bfloat16"}
+    weights : {"float32", "float16", "bfloat16", "int8"}
         Precision in which they are read where that is quicker; the model's are rounded already.
 
     Attributes

@@ -10,7 +10,7 @@ from ..network.activations import parse_activation
 from ..network.layers import GRU, LSTM, Attention, Conv1D, Embedding, Layer, Parallel
 from . import packing
 from .packing import Float32Array, Weights
-from .precision import adds_pairs
+from .precision import is_plain, narrow
 
 
 class Block:
@@ -65,13 +65,6 @@ def has_rows_kernel(layer: Layer) -> bool:
     if isinstance(layer, GRU):
         return layer.reset_after
     return is_plain(layer)
-
-
-def is_plain(layer: Layer) -> bool:
-    """Tell whether a layer is an LSTM without options."""
-    if not isinstance(layer, LSTM):
-        return False
-    return layer == LSTM(layer.input_size, layer.hidden_size, initial_state=layer.initial_state)
 
 
 def _is_standard(layer: LSTM | GRU) -> bool:
@@ -145,12 +138,15 @@ def _lstm_row(
     options = layout.LSTM_NORM if layer.layer_norm else layout.LSTM_OPTIONS
     row[layout.KIND] = layout.LSTM if is_plain(layer) else options
     row[layout.COUPLED] = layer.coupled
-    if row[layout.KIND] == layout.LSTM and adds_pairs(block.precision):
-        row[layout.WEIGHTS_16_BITS] = block.add(packing.pack_lstm_pairs(layer, weights, lanes))
+    if row[layout.KIND] == layout.LSTM and (precision := narrow(block.precision)):
+        if precision == "int8":
+            row[layout.WEIGHTS] = block.add(packing.pack_lstm_bytes(weights, lanes))
+        else:
+            row[layout.WEIGHTS] = block.add(packing.pack_lstm_pairs(layer, weights, lanes))
         return
     row[layout.WEIGHTS] = block.add(packing.pack_lstm(layer, weights, lanes))
     row[layout.STANDARD] = _is_standard(layer) and _parse(layer, "cell_activation")[0] == "tanh"
-    if row[layout.KIND] == layout.LSTM and block.precision != "float32":
+    if row[layout.KIND] == layout.LSTM and block.precision in ("float16", "bfloat16"):
         short = packing.pack_lstm_16_bits(layer, weights, lanes, block.precision)
         row[layout.WEIGHTS_16_BITS] = block.add(short)
     if row[layout.KIND] != layout.LSTM:

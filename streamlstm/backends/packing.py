@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..kernels.layout import COLUMNS, padded
 from ..network.layers import GRU, LSTM
-from .precision import to_16_bits
+from .precision import to_16_bits, to_bytes
 
 Float32Array = NDArray[np.float32]
 Weights = Mapping[str, Float32Array]
@@ -122,6 +122,25 @@ def pack_lstm_pairs(layer: LSTM, weights: Weights, lanes: int) -> Float32Array:
     bits = np.pad(bits, ((0, 0), (0, K % 2), (0, 0))).reshape(len(panels), -1, 2, width)
     rows = (bits[:, :, 1] << 16 | bits[:, :, 0]).view(np.float32)
     return np.concatenate([panels[:, :1], rows], axis=1).ravel()
+
+
+def pack_lstm_bytes(weights: Weights, lanes: int) -> Float32Array:
+    """Pack a plain LSTM with weights of 8 bits, four in the place of a float (eight_bits.py).
+
+    Those of x and of h have scales of their own, and begin in words of their own.
+    """
+    width = COLUMNS * lanes
+    parts = [by_unit(weights["bias"][:, None], 4, lanes).reshape(-1, 1, width)]
+    rows = []
+    for name in ("weight_ih", "weight_hh"):
+        levels, scale = to_bytes(weights[name])
+        start = -128 * levels.sum(1, keepdims=True, dtype=np.int32)
+        for column in (start.view(np.float32), scale):
+            parts.append(by_unit(column, 4, lanes).reshape(-1, 1, width))
+        bytes_ = by_unit(np.pad(levels, ((0, 0), (0, -levels.shape[1] % 4))), 4, lanes)
+        words = bytes_.astype(np.int8).view(np.float32)
+        rows.append(words.reshape(-1, width, words.shape[1]).swapaxes(1, 2))
+    return np.concatenate([*parts, *rows], axis=1).ravel()
 
 
 def pack_lstm_norm(layer: LSTM, weights: Weights, lanes: int) -> Float32Array:

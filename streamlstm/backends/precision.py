@@ -1,7 +1,9 @@
-"""Round weights to 16 bits, which halves the memory traffic of a step of a large layer.
+"""Round weights to 16 or 8 bits, which divides the memory traffic of a step of a large layer.
 
+``int8`` is for plain LSTMs only: 255 levels, with a scale for each output and matrix.
 ``float16`` has 11 significant bits and a largest value of 65504, ``bfloat16`` 8 bits and the range
-of float32. Biases, norms, scaling and state stay float32, and so does all arithmetic.
+of float32. Biases, norms, scaling and state stay float32, and so does all arithmetic, but for that
+of plain LSTMs on processors that multiply narrow numbers (:func:`narrow`).
 """
 
 from typing import Any
@@ -11,10 +13,11 @@ from numpy.typing import NDArray
 
 from ..errors import ModelError, shown
 from ..kernels.layout import PRECISIONS
-from ..network.layers import Embedding
+from ..network.layers import LSTM, Bidirectional, Embedding, Layer, Parallel
 from ..network.model import Model
 
 Float32Array = NDArray[np.float32]
+LEVELS = np.float32(127)  # of int8, on either side of zero
 LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 
 
@@ -33,8 +36,23 @@ def from_16_bits(bits: NDArray[np.uint16], precision: str) -> Float32Array:
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
+def to_bytes(rows: NDArray[Any]) -> tuple[NDArray[np.int8], Float32Array]:
+    """Round each row to integers from -127 to 127 times a scale; return integers and scales[N, 1].
+
+    In float32 and with the operations of the kernels, so that ties go the same way.
+    """
+    rows = rows.astype(np.float32)
+    top = np.abs(rows).max(1, initial=0.0, keepdims=True)
+    with np.errstate(divide="ignore"):
+        factor = np.where(top > 0, LEVELS / top, np.float32(0))
+    return np.rint(rows * factor).astype(np.int8), top / LEVELS
+
+
 def rounded(values: NDArray[Any], precision: str) -> NDArray[Any]:
-    """Round numbers of any float type to a precision of 16 bits, and return them in that type."""
+    """Round a matrix, of int8 row by row, and return it in the type that it has."""
+    if precision == "int8":
+        levels, scale = to_bytes(values)
+        return np.asarray(levels * scale.astype(values.dtype))
     bits = to_16_bits(values.astype(np.float32), precision)
     return from_16_bits(bits, precision).astype(values.dtype)
 
@@ -52,14 +70,34 @@ def check_precision_name(precision: str) -> str:
     return precision
 
 
-def adds_pairs(precision: str) -> bool:
-    """Tell whether a plain LSTM rounds its inputs to the precision of its weights as well.
+def narrow(precision: str) -> str:
+    """Return the precision to which a plain LSTM rounds its inputs and hidden state, or none.
 
-    It does with bfloat16, where this processor adds two products of such numbers at once.
+    It does where this processor adds several products of numbers of that precision at once.
     """
-    from ..kernels.simd import PAIRS
+    from ..kernels.simd import BYTES, PAIRS
 
-    return precision == "bfloat16" and PAIRS
+    has = {"bfloat16": PAIRS, "int8": BYTES}
+    return precision if has.get(precision) else ""
+
+
+def is_plain(layer: Layer) -> bool:
+    """Tell whether a layer is an LSTM without options."""
+    if not isinstance(layer, LSTM):
+        return False
+    return layer == LSTM(layer.input_size, layer.hidden_size, initial_state=layer.initial_state)
+
+
+def _is_rounded(layer: Layer, name: str, precision: str) -> bool:
+    """Tell whether a matrix is rounded: with int8 those of plain LSTMs, wherever these stand."""
+    if precision != "int8":
+        return not isinstance(layer, Embedding)
+    if isinstance(layer, Bidirectional):
+        return is_plain(layer.layer)
+    if isinstance(layer, Parallel):
+        branch, place, inner = name.split(".", 2)
+        return _is_rounded(layer.branches[int(branch)][int(place)], inner, precision)
+    return is_plain(layer)
 
 
 def round_weights(model: Model, precision: str) -> Model:
@@ -76,7 +114,7 @@ def round_weights(model: Model, precision: str) -> Model:
     for n, (layer, weights) in enumerate(zip(model.layers, model.weights, strict=True)):
         arrays = dict(weights)
         for name, array in weights.items():
-            if isinstance(layer, Embedding) or array.ndim != 2:
+            if array.ndim != 2 or not _is_rounded(layer, name, precision):
                 continue
             largest = float(np.abs(array).max(initial=0.0))
             if precision == "float16" and largest > LARGEST_FLOAT16:

@@ -45,14 +45,14 @@ class PrecisionCheck:
 def check_precision(
     model: Model, weights: str = "float16", steps: int = 200, seed: int = 0
 ) -> PrecisionCheck:
-    """Measure what weights of 16 bits cost: predictions with and without rounding, in float64.
+    """Measure what narrow weights cost: predictions with and without rounding, in float64.
 
-    That of the inputs of a plain LSTM is part of it, where this processor adds pairs of bfloat16.
+    Inputs of plain LSTMs are rounded too, where this processor multiplies numbers of that kind.
 
     Parameters
     ----------
     model : Model
-    weights : {"float16", "bfloat16"}
+    weights : {"float16", "bfloat16", "int8"}
         As for :class:`streamlstm.Engine`.
     steps : int
         How many random observations each of 16 streams gets.

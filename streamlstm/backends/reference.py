@@ -12,7 +12,7 @@ from ..online.layout import stage_size
 from ..online.stage import Stage
 from .backend import step_one_by_one
 from .plan import initial_row, row_layout, stage_start, state_size
-from .precision import adds_pairs
+from .precision import narrow
 from .reference_rows import RowsLayer, step_of
 from .stages import runs_over_rows
 
@@ -49,16 +49,16 @@ class ReferenceBackend:
             {n: array.astype(dtype, copy=False) for n, array in arrays.items()}
             for arrays in model.weights
         ]
-        narrow = adds_pairs(weights)
+        rounds = narrow(weights)
         self._layers: list[Any] = []
         self._over_rows: list[RowsLayer] = []
         self._least = 1 if model.start != WAIT else model.window or 1
         if runs_over_rows(model):
             parts = zip(model.layers, typed, self._initial, strict=True)
-            self._over_rows = [RowsLayer(*part, narrow) for part in parts]
+            self._over_rows = [RowsLayer(*part, rounds) for part in parts]
         else:
             pairs = zip(model.layers, typed, strict=True)
-            self._layers = [step_of(*pair, narrow) for pair in pairs]
+            self._layers = [step_of(*pair, rounds) for pair in pairs]
         self._places = places
 
     def step_block(

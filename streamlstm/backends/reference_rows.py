@@ -12,33 +12,34 @@ from ..kernels import reference, reference_rows
 from ..network.activations import parse_activation
 from ..network.layers import Bidirectional, Layer, Parallel
 from ..network.layers.parallel import own_part
-from .layer_rows import is_plain
-from .precision import rounded
+from .precision import is_plain, rounded
 
 Array = NDArray[Any]
 State = dict[str, Array]
 
 
-def step_of(layer: Layer, weights: Mapping[str, Array], narrow: bool = False) -> Any:
+def step_of(layer: Layer, weights: Mapping[str, Array], narrow: str = "") -> Any:
     """Return what advances a layer by one row: a function of input, state and trace.
 
-    With ``narrow`` a plain LSTM rounds what it multiplies to bfloat16.
+    A plain LSTM rounds what it multiplies to the precision ``narrow``, if one is given.
     """
     if isinstance(layer, Parallel):
         return partial(_step_branches, layer, weights, narrow)
     step = partial(reference.LAYERS[layer.kind], weights=weights, **_options(layer))
-    return partial(_step_narrow, step) if narrow and is_plain(layer) else step
+    return partial(_step_narrow, step, narrow) if narrow and is_plain(layer) else step
 
 
-def _step_narrow(step: Any, x: Array, state: State, **trace: Any) -> tuple[Array, State]:
-    """Advance a plain LSTM whose input and hidden state are rounded to bfloat16."""
-    h = rounded(state["h"], "bfloat16")
-    advanced: tuple[Array, State] = step(rounded(x, "bfloat16"), state | {"h": h}, **trace)
+def _step_narrow(
+    step: Any, narrow: str, x: Array, state: State, **trace: Any
+) -> tuple[Array, State]:
+    """Advance a plain LSTM whose input and hidden state are rounded."""
+    h = rounded(state["h"], narrow)
+    advanced: tuple[Array, State] = step(rounded(x, narrow), state | {"h": h}, **trace)
     return advanced
 
 
 def _step_branches(
-    layer: Parallel, weights: Mapping[str, Array], narrow: bool, x: Array, state: State
+    layer: Parallel, weights: Mapping[str, Array], narrow: str, x: Array, state: State
 ) -> tuple[Array, State]:
     """Advance all branches by one row."""
     outputs: list[Array] = []
@@ -62,12 +63,12 @@ class RowsLayer:
     weights : mapping of str to float[...]
     initial : dict of str to float[N]
         The state vectors of the layer before the first row, by name.
-    narrow : bool
+    narrow : str
         As for :func:`step_of`.
     """
 
     def __init__(
-        self, layer: Layer, weights: Mapping[str, Array], initial: State, narrow: bool = False
+        self, layer: Layer, weights: Mapping[str, Array], initial: State, narrow: str = ""
     ) -> None:
         self._layer, self._weights, self._initial = layer, weights, initial
         self._narrow = narrow

@@ -55,11 +55,12 @@ class Engine(Runs):
         How many threads may share a large block; one if left out. They wait for each other: on
         quiet cores two are nearly twice as fast, and where other processes compute too, blocks are
         stepped on one thread whenever several were slower. Results do not depend on it.
-    weights : {"float32", "float16", "bfloat16"}
-        With 16 bits the matrices of all layers are rounded, and a single stream's step through a
-        plain LSTM that is too large for near caches (from about 64 hidden units) waits for half of
-        the memory: bfloat16 is the quicker, float16 the more exact.
-        :func:`streamlstm.check_precision` tells what the rounding costs.
+    weights : {"float32", "float16", "bfloat16", "int8"}
+        With 16 bits the matrices of all layers are rounded, with "int8" those of plain LSTMs, for
+        each output to 255 levels. Plain LSTMs from about 64 hidden units on are quicker: with
+        bfloat16 and int8 one stream and blocks, where the processor multiplies such numbers; then
+        the inputs of these layers are rounded as well. :func:`streamlstm.check_precision` tells
+        what that costs.
 
     Raises
     ------

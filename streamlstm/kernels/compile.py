@@ -12,6 +12,7 @@ from numba import config, float32, int64, types
 
 from . import (
     dirty,
+    eight_bits,
     eviction,
     id_lookup,
     layout,
@@ -47,7 +48,12 @@ ONLINE, LABELS = "online stage", "labels from outside"
 PARTITION = "partitions of a fleet"
 DIRTY_TRACKING, EVICTION = "dirty tracking", "eviction of idle streams"
 
-PAIRS = pairs.lstm_pairs, pairs.lstm_pairs_single  # where processors have the instruction
+# Kernels of the plain LSTM, where this processor adds several products of a precision at once.
+NARROW: dict[str, tuple[Any, Any]] = {}
+if simd.PAIRS:
+    NARROW["bfloat16"] = pairs.lstm_pairs, pairs.lstm_pairs_single
+if simd.BYTES:
+    NARROW["int8"] = eight_bits.lstm_bytes, eight_bits.lstm_bytes_single
 
 _slots, _matrix = types.Array(int64, 1, "C"), types.Array(float32, 2, "C")
 _BY_ADDRESS: Signature = (int64,) * 4
@@ -81,7 +87,7 @@ def _kernels() -> dict[str, Signatures]:
         *step.LAYERS.values(),
         *step.SINGLES.values(),
         *recurrent_single.LSTM_16_BITS.values(),
-        *(PAIRS if simd.PAIRS else ()),
+        *(kernel for kernels in NARROW.values() for kernel in kernels),
     )
     kernels = {_layer_name(function): {function: _BY_ADDRESS} for function in layers}
     kernels[_ID_LOOKUP] = id_lookup.SIGNATURES | listing.SIGNATURES
@@ -146,8 +152,8 @@ def layer_kernels(kind: int, precision: str) -> tuple[Any, Any]:
     """Return the kernels of a kind of layer: for a group of streams, and for a single stream."""
     single = step.SINGLES[kind]
     if kind == layout.LSTM:
-        if precision == "bfloat16" and simd.PAIRS:
-            return PAIRS
+        if precision in NARROW:
+            return NARROW[precision]
         single = recurrent_single.LSTM_16_BITS.get(precision, single)
     return step.LAYERS[kind], single
 

@@ -212,7 +212,7 @@ PAD = 16
 COLUMNS = 4
 
 # Precisions of weights.
-PRECISIONS = ("float32", "float16", "bfloat16")
+PRECISIONS = ("float32", "float16", "bfloat16", "int8")
 
 # Sums of a panel one or two vectors wide are split into this many, or a single stream would wait
 # for one addition after the other.

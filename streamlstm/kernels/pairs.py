@@ -60,7 +60,7 @@ def lstm_pairs(task, layer, group, _):
     c = program[layer + layout.CELL]
     K = program[layer + layout.LAYER_INPUTS] + H
     pairs = (K + 1) // 2
-    w = program[layer + layout.WEIGHTS_16_BITS]
+    w = program[layer + layout.WEIGHTS]
     load_hidden(program, layer, rows, slots, first, count, S, a)
     _round_rows(S, a, stride, K, count)
     for unit in range(0, H, LANES):
@@ -94,7 +94,7 @@ def lstm_pairs_single(task, layer, group, _):
     for n in range(runs):
         run = runs - 1 - n if parity else n  # there and back, as lstm_single
         unit = run * width * LANES
-        w = program[layer + layout.WEIGHTS_16_BITS] + run * width * panel
+        w = program[layer + layout.WEIGHTS] + run * width * panel
         if width == 2 and unit + LANES < H:
             _one_of_two(S, a, S, a, 0, weights, w, WIDE, WIDE, panel, pairs, 0, S, z, WIDE)
             lstm_cell(S, z + WIDE, rows, c + unit + LANES, S, o + unit + LANES)

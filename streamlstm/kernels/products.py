@@ -5,7 +5,7 @@ AVX-512 and NEON have 32: 6 x 4.
 """
 
 from .cache import internal
-from .layout import COLUMNS, HALF_CHAINS, NARROW_CHAINS, PRECISIONS
+from .layout import COLUMNS, HALF_CHAINS, NARROW_CHAINS
 from .matmul import product_tile
 from .simd import LANES
 
@@ -47,8 +47,9 @@ _gru1 = product_tile(1, _GRU)
 # One stream: two panels at once give eight sums, enough to keep the adders busy. The second phase
 # reads h straight from the state row.
 one_product_pair = product_tile(1, _ALL, panels=2)
-one_lstm = [product_tile(1, _ALL * 2, storage=precision) for precision in PRECISIONS]
-one_lstm_pair = [product_tile(1, _ALL * 2, 2, storage=precision) for precision in PRECISIONS]
+STORED = ("float32", "float16", "bfloat16")  # and widened to be multiplied
+one_lstm = [product_tile(1, _ALL * 2, storage=precision) for precision in STORED]
+one_lstm_pair = [product_tile(1, _ALL * 2, 2, storage=precision) for precision in STORED]
 one_three = product_tile(1, _THREE * 2)
 one_three_pair = product_tile(1, _THREE * 2, panels=2)
 one_gru = _gru1

@@ -58,7 +58,7 @@ def _store_hidden(rows, h, S, o, H):
 
 @njit(inline="always")
 def _lstm(task, layer, group, precision):
-    """Advance a stream through a plain LSTM whose weights are stored in ``PRECISIONS[precision]``.
+    """Advance a stream through a plain LSTM whose weights are stored in ``STORED[precision]``.
 
     Every caller passes a constant ``precision``, so that compiling removes the branches on it.
     """

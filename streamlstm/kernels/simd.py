@@ -43,10 +43,17 @@ def has_pairs(features: str) -> bool:
     return "+avx512bf16" in features.split(",") and lanes(features) == 16
 
 
+def has_bytes(features: str) -> bool:
+    """Tell whether such a processor adds products of four 8-bit integers, in 16 lanes."""
+    return "+avx512vnni" in features.split(",") and lanes(features) == 16
+
+
 LANES = lanes(target()[1])
 PAIRS = has_pairs(target()[1])
+BYTES = has_bytes(target()[1])
 FLOAT = ir.FloatType()
 VECTOR = ir.VectorType(FLOAT, LANES)
+INTEGERS = ir.VectorType(ir.IntType(32), LANES)
 
 
 class _VectorType(types.Type):
@@ -101,13 +108,25 @@ def emit_pairs(builder: Any, a: Any, b: Any, c: Any) -> Any:
 
     Intel's and AMD's VDPBF16PS; only where :data:`PAIRS` says that there is one.
     """
-    integers = ir.VectorType(ir.IntType(32), LANES)
     function = cgutils.get_or_insert_function(
         builder.module,
-        ir.FunctionType(VECTOR, [VECTOR, integers, integers]),
+        ir.FunctionType(VECTOR, [VECTOR, INTEGERS, INTEGERS]),
         "llvm.x86.avx512bf16.dpbf16ps.512",
     )
-    return builder.call(function, [c, *(builder.bitcast(pair, integers) for pair in (a, b))])
+    return builder.call(function, [c, *(builder.bitcast(pair, INTEGERS) for pair in (a, b))])
+
+
+def emit_bytes(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    """Emit ``c`` plus four products of a lane: of bytes of a, unsigned, and of b, signed.
+
+    Intel's and AMD's VPDPBUSD; only where :data:`BYTES` says that there is one.
+    """
+    function = cgutils.get_or_insert_function(
+        builder.module,
+        ir.FunctionType(INTEGERS, [INTEGERS] * 3),
+        "llvm.x86.avx512.vpdpbusd.512",
+    )
+    return builder.call(function, [c, *(builder.bitcast(four, INTEGERS) for four in (a, b))])
 
 
 def emit_store(builder: Any, value: Any, pointer: Any) -> None:
@@ -160,12 +179,10 @@ def store_bfloat16(_typing: Any, array: Any, offset: Any, value: Any) -> Any:
     """Store a vector rounded to bfloat16, ties to even, in half as many floats."""
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        integers = ir.VectorType(ir.IntType(32), LANES)
-
         def all_of(number: int) -> Any:
-            return ir.Constant(integers, [number] * LANES)
+            return ir.Constant(INTEGERS, [number] * LANES)
 
-        bits = builder.bitcast(args[2], integers)
+        bits = builder.bitcast(args[2], INTEGERS)
         upper = builder.lshr(bits, all_of(16))
         odd = builder.and_(upper, all_of(1))
         rounded = builder.lshr(builder.add(builder.add(bits, all_of(0x7FFF)), odd), all_of(16))
@@ -176,6 +193,56 @@ def store_bfloat16(_typing: Any, array: Any, offset: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, types.intp, Vector), emit
+
+
+@intrinsic
+def store_bytes(_typing: Any, array: Any, offset: Any, value: Any) -> Any:
+    """Store a vector, rounded to integers from -127 to 127, plus 128, in a quarter of its floats.
+
+    A number beyond them, and NaN, gives some byte.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(VECTOR, [VECTOR]), f"llvm.rint.v{LANES}f32"
+        )
+        whole = builder.fptosi(builder.call(function, [args[2]]), INTEGERS)
+        shifted = builder.add(whole, ir.Constant(INTEGERS, [128] * LANES))
+        short = ir.VectorType(ir.IntType(8), LANES)
+        pointer = element_pointer(context, builder, signature.args[0], args[0], args[1])
+        place = builder.bitcast(pointer, short.as_pointer())
+        builder.store(builder.trunc(shifted, short), place, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, Vector), emit
+
+
+@intrinsic
+def magnitude(_typing: Any, a: Any) -> Any:
+    """Return a vector without its signs."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        bits = builder.bitcast(args[0], INTEGERS)
+        bits = builder.and_(bits, ir.Constant(INTEGERS, [0x7FFFFFFF] * LANES))
+        return builder.bitcast(bits, VECTOR)
+
+    return Vector(Vector), emit
+
+
+@intrinsic
+def largest(_typing: Any, a: Any) -> Any:
+    """Return the largest lane of a vector without signs."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        bits = builder.bitcast(args[0], INTEGERS)  # of such floats they are in the same order
+        function = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.IntType(32), [INTEGERS]),
+            f"llvm.vector.reduce.umax.v{LANES}i32",
+        )
+        return builder.bitcast(builder.call(function, [bits]), FLOAT)
+
+    return types.float32(Vector), emit
 
 
 @intrinsic

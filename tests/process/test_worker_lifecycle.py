@@ -212,7 +212,7 @@ def test_an_address_that_others_can_reach_is_refused_in_a_sentence(model_file: P
         (("--loop", "quick"), "expected auto, native or python"),
         (("--loop", "native", "--backend", "reference"), "the cpu backend"),
         (("--backend", "abacus"), "expected auto, cpu, cuda or reference"),
-        (("--weights", "int8"), "float16"),
+        (("--weights", "int4"), "float16"),
         (("--spin", "inf"), "--spin"),
         (("--threads", "99999999999999999999"), "--threads"),
         (("--queue-messages", "99999999999999999999"), "--queue-messages"),

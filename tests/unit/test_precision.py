@@ -1,11 +1,11 @@
-"""Weights of 16 bits: the same rounding everywhere, and its cost."""
+"""Weights of 16 and 8 bits: the same rounding everywhere, and its cost."""
 
 import numpy as np
 import pytest
 
 from streamlstm import LSTM, Dense, Engine, Model, check_precision
 from streamlstm.backends.plan import initial_row
-from streamlstm.backends.precision import adds_pairs, from_16_bits, round_weights, to_16_bits
+from streamlstm.backends.precision import from_16_bits, narrow, round_weights, to_16_bits
 from streamlstm.backends.reference import ReferenceBackend
 from streamlstm.errors import BadValueError, ModelError
 
@@ -35,7 +35,7 @@ def test_rounding_is_to_the_nearest_and_ties_go_to_even(precision: str) -> None:
     assert np.array_equal(from_16_bits(to_16_bits(near, precision), precision), values[:-1])
 
 
-@pytest.mark.parametrize("precision", SHORT)
+@pytest.mark.parametrize("precision", [*SHORT, "int8"])
 @pytest.mark.parametrize("name", [*(n for n in SOME if n in MODELS), "large"])
 def test_engine_steps_the_rounded_model(precision: str, name: str) -> None:
     """Each step from the engine's own state: a state that differs by an ulp may round otherwise."""
@@ -53,34 +53,38 @@ def test_engine_steps_the_rounded_model(precision: str, name: str) -> None:
         Y = together.step_many(list(range(7)), X[t])
         error = np.abs(Y - expected) / np.maximum(1, np.abs(expected))
         assert np.quantile(error, 0.9) < 5e-6
-        assert error.max() < (1e-3 if adds_pairs(precision) else 5e-6)
+        assert error.max() < (1e-2 if narrow(precision) else 5e-6)
         assert np.array_equal(Y, [alone.step(n, X[t, n]) for n in range(7)])
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
 @pytest.mark.parametrize("B", [1, 2, 3, 4, 5, 6, 7, 48, 53])
 @pytest.mark.parametrize(("F", "H"), [(1, 1), (2, 15), (3, 16), (7, 33), (16, 64), (5, 128)])
-def test_pairs_of_bfloat16_are_added_as_the_specification_does(F: int, H: int, B: int) -> None:
-    """Odd and even numbers of inputs, panels that fit the caches and that do not."""
-    model = round_weights(random_model([LSTM(F, H)]), "bfloat16")
+def test_narrow_products_are_added_as_the_specification_does(
+    F: int, H: int, B: int, precision: str
+) -> None:
+    """Whole and part words of inputs, panels that fit the caches and that do not."""
+    model = round_weights(random_model([LSTM(F, H)]), precision)
     rng = np.random.default_rng(F * H + B)
-    engine = Engine(model, 2 * B, weights="bfloat16")
+    engine = Engine(model, 2 * B, weights=precision)
     ids = list(range(2 * B))
     engine.step_many(ids, rng.standard_normal((2 * B, F)).astype(np.float32))  # states of their own
     chosen = rng.permutation(2 * B)[:B].tolist()
     rows = engine._table.rows[[engine._table.slot(n) for n in chosen]].astype(np.float64)
     X, expected = rng.standard_normal((B, F)).astype(np.float32), np.zeros((B, H))
-    ReferenceBackend(model, np.float64, "bfloat16").step_block(rows, np.arange(B), X, expected)
+    ReferenceBackend(model, np.float64, precision).step_block(rows, np.arange(B), X, expected)
     assert np.abs(engine.step_many(chosen, X) - expected).max() < 2e-6
     after = engine._table.rows[[engine._table.slot(n) for n in chosen]]
     assert np.abs(after - rows).max() < 4e-6
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
 @pytest.mark.parametrize("name", WINDOWS)
-def test_windows_and_branches_round_as_the_specification_does(name: str) -> None:
+def test_windows_and_branches_round_as_the_specification_does(name: str, precision: str) -> None:
     model = MODELS[name]
     steps = 2 * (model.window or 4) + 1
     X = np.random.default_rng(3).standard_normal((steps, 5, model.input_size)).astype(np.float32)
-    engines = [Engine(model, 9, kind, weights="bfloat16") for kind in ("cpu", "reference")]
+    engines = [Engine(model, 9, kind, weights=precision) for kind in ("cpu", "reference")]
     differences = []
     for x in X:
         ours, theirs = (engine.step_many(list(range(5)), x) for engine in engines)
@@ -88,10 +92,10 @@ def test_windows_and_branches_round_as_the_specification_does(name: str) -> None
         for n in range(5):  # both go on from the same state
             engines[1].import_stream(n, engines[0].export_stream(n))
     assert np.nanquantile(differences, 0.9) < 5e-6
-    assert np.nanmax(differences) < 1e-2
+    assert np.nanmax(differences) < 2e-2
 
 
-@pytest.mark.parametrize("precision", SHORT)
+@pytest.mark.parametrize("precision", [*SHORT, "int8"])
 def test_check_tells_what_rounding_costs(precision: str) -> None:
     cost = check_precision(LARGE, precision)
     assert 0 < cost.usual < cost.largest < 0.2 * cost.spread
@@ -104,7 +108,7 @@ def test_float16_costs_less_than_bfloat16() -> None:
 
 
 def test_bad_options_are_refused() -> None:
-    with pytest.raises(ModelError, match=r"expected float32, float16, bfloat16, got 'half'"):
+    with pytest.raises(ModelError, match=r"expected float32, float16, bfloat16, int8, got 'half'"):
         Engine(LARGE, weights="half")
     with pytest.raises(BadValueError, match="steps: expected an integer from 1 to 1000000, got 0"):
         check_precision(LARGE, steps=0)

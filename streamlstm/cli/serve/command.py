@@ -81,7 +81,7 @@ def serve(
     weights: Annotated[
         str,
         Option(
-            help="float32, float16 or bfloat16; the short formats round, and speed up large "
+            help="float32, float16, bfloat16 or int8; the short ones round, and speed up large "
             "networks."
         ),
     ] = "float32",
