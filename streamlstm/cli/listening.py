@@ -83,11 +83,11 @@ def serve_until_stopped(
     from .signals import sigterm_as_interrupt
 
     log = logging.getLogger(__name__)
-    log.info("%-7s %s", name, url_of(listener))
-    if says_ready:
-        log.info("ready; Ctrl-C stops")
     try:
         with sigterm_as_interrupt():
+            log.info("%-7s %s", name, url_of(listener))
+            if says_ready:
+                log.info("ready; Ctrl-C stops")
             serve(app, listener, most_sent)
     except KeyboardInterrupt:
         pass
