@@ -1,11 +1,11 @@
-"""Measure how far predictions move when weights are rounded to 16 bits."""
+"""Measure how far predictions move when weights are rounded."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from ..errors import BadValueError, ModelError, shown
+from ..errors import BadValueError, ModelError, ShapeError, shown
 from ..network.model import Model
 from .plan import initial_row
 from .precision import check_precision_name, round_weights
@@ -43,7 +43,11 @@ class PrecisionCheck:
 
 
 def check_precision(
-    model: Model, weights: str = "float16", steps: int = 200, seed: int = 0
+    model: Model,
+    weights: str = "float16",
+    steps: int = 200,
+    seed: int = 0,
+    data: ArrayLike | None = None,
 ) -> PrecisionCheck:
     """Measure what narrow weights cost: predictions with and without rounding, in float64.
 
@@ -58,6 +62,9 @@ def check_precision(
         How many random observations each of 16 streams gets.
     seed : int
         Seed of the observations, which are normal in the unit that the input scaling gives.
+    data : float[T, F], optional
+        Observations of one stream, to measure with these instead: finite, in the unit of the
+        series. What rounding costs depends on how far they reach.
 
     Returns
     -------
@@ -68,8 +75,9 @@ def check_precision(
     ------
     ModelError
         If there is no such precision, or a weight is too large for it.
-    BadValueError
-        If ``steps`` is not an integer from 1 to a million, or ``seed`` not one of 0 or more.
+    ShapeError, BadValueError
+        If ``data`` is not as described, ``steps`` is not an integer from 1 to a million, or
+        ``seed`` not one of 0 or more.
     """
     if not isinstance(model, Model):
         raise ModelError(f"model: expected a Model, got {type(model).__name__}.")
@@ -80,10 +88,7 @@ def check_precision(
         )
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
         raise BadValueError(f"seed: expected an integer of 0 or more, got {shown(seed)}.")
-    rng = np.random.default_rng(seed)
-    X = model.input_scaling.invert(rng.standard_normal((steps, STREAMS, model.input_size)))
-    if model.categories:
-        X[..., 0] = rng.integers(0, model.categories, X.shape[:2])
+    X = _random(model, steps, seed) if data is None else _given(model, data)
     exact, rounded = _run(model, X), _run(round_weights(model, weights), X, weights)
     difference = rounded - exact
     return PrecisionCheck(
@@ -92,6 +97,35 @@ def check_precision(
         float(np.sqrt(np.mean(difference**2))),
         float(exact.std()),
     )
+
+
+def _random(model: Model, steps: int, seed: int) -> NDArray[np.float64]:
+    rng = np.random.default_rng(seed)
+    X = model.input_scaling.invert(rng.standard_normal((steps, STREAMS, model.input_size)))
+    if model.categories:
+        X[..., 0] = rng.integers(0, model.categories, X.shape[:2])
+    return np.asarray(X)
+
+
+def _given(model: Model, data: ArrayLike) -> NDArray[np.float64]:
+    F, wanted = model.input_size, f"data: expected numbers of shape [T, {model.input_size}]"
+    try:
+        X = np.asarray(data, np.float64)
+    except (TypeError, ValueError) as error:
+        raise BadValueError(f"{wanted}, got {shown(data)}.") from error
+    if X.ndim != 2 or X.shape[1] != F or not len(X):
+        raise ShapeError(f"{wanted}, T of 1 or more, got {list(X.shape)}.")
+    known = np.isfinite(X)
+    if model.categories:
+        known[:, 0] &= np.isin(X[:, 0], np.arange(model.categories))
+    if not known.all():
+        n, column = np.argwhere(~known)[0].tolist()
+        kind = f"categories from 0 to {model.categories - 1}" if model.categories else "numbers"
+        raise BadValueError(
+            f"data: expected finite {kind if not column else 'numbers'}, got {X[n, column]} in row "
+            f"{n}, {model.inputs[column]}."
+        )
+    return X[:, None]
 
 
 def _run(model: Model, X: NDArray[np.float64], weights: str = "float32") -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from streamlstm import LSTM, Dense, Engine, Model, check_precision
 from streamlstm.backends.plan import initial_row
 from streamlstm.backends.precision import from_16_bits, narrow, round_weights, to_16_bits
 from streamlstm.backends.reference import ReferenceBackend
-from streamlstm.errors import BadValueError, ModelError
+from streamlstm.errors import BadValueError, ModelError, ShapeError
 
 from ..contract.models import MODELS, random_model
 
@@ -101,6 +101,26 @@ def test_check_tells_what_rounding_costs(precision: str) -> None:
     assert 0 < cost.usual < cost.largest < 0.2 * cost.spread
     assert precision in str(cost)
     assert check_precision(LARGE, "float32").largest == 0
+
+
+def test_check_measures_on_data() -> None:
+    """Observations that reach further leave fewer of 255 levels to most of them."""
+    near = np.random.default_rng(2).standard_normal((100, 16))
+    far = near.copy()
+    far[:, 3] *= 30
+    costs = [check_precision(LARGE, "int8", data=data) for data in (near, far)]
+    assert costs[0].usual < costs[1].usual
+    assert check_precision(LARGE, "int8", data=near.tolist()) == costs[0]
+    for data, said in (
+        (near[:, 1:], r"shape \[T, 16\], T of 1 or more, got \[100, 15\]"),
+        (near[:0], r"got \[0, 16\]"),
+        ([["a"] * 16], r"data: expected numbers of shape \[T, 16\]"),
+        (np.where(near == near[7, 2], np.nan, near), "got nan in row 7, x2"),
+    ):
+        with pytest.raises((BadValueError, ShapeError), match=said):
+            check_precision(LARGE, "int8", data=data)
+    with pytest.raises(BadValueError, match=r"categories from 0 to 10, got 11\.0 in row 1, x0"):
+        check_precision(MODELS["embedding"], "int8", data=[[1], [11]])
 
 
 def test_float16_costs_less_than_bfloat16() -> None:
