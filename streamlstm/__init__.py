@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from .network.scaling import Scaling
     from .online.detector import detector
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "AsyncClient": "client.aio.client",

@@ -105,7 +105,7 @@ class Engine(Runs):
 
     @property
     def weights(self) -> str:
-        """Precision of the weights: "float32", "float16" or "bfloat16"."""
+        """Precision of the weights: "float32", "float16", "bfloat16" or "int8"."""
         return self._weights
 
     @property

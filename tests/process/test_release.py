@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import subprocess
 import sysconfig
@@ -44,6 +46,17 @@ def test_the_wheel_on_each_python(wheel, tmp_path):
         if n == 0:
             lend_kernels(fresh.site)
             fresh.check()
+
+
+def test_every_file_that_names_a_version_names_this_one():
+    released = re.findall(
+        r"^## \[(\d.*)\] - 20\d\d-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.M
+    )
+    assert released[0] == __version__
+    manifests = "".join(path.read_text() for path in (ROOT / "deploy/kubernetes").glob("*.yaml"))
+    assert set(re.findall(r"image: streamlstm:(\S+)", manifests)) == {__version__}
+    for package in ROOT.glob("clients/*/package.json"):
+        assert json.loads(package.read_text())["version"] == __version__
 
 
 def test_nothing_is_missing(wheel):
