@@ -8,6 +8,7 @@ import socket
 import ssl
 import sys
 import threading
+import time as clock
 from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from ..errors import StreamLSTMError
 from .bridge import Bridge
 from .credentials import password_of, refused, tls_of, unknown_broker
+from .home_assistant import OFFLINE, ONLINE, availability_topic
 from .log import OncePerSecond, Trouble
 from .messages import Message, Output
 from .settings import Settings
@@ -33,7 +35,7 @@ _AT_ONCE, _WAIT = 500, 0.02
 _SESSION_SECONDS = 7 * 86_400  # for which the broker keeps what comes while there is no bridge
 _RECEIVE_MAXIMUM = 2_000
 _ROOM = 50_000  # messages that wait for the worker before those of QoS 0 are left out
-_TAKEN_OVER = 142
+_SOON = 5.0  # seconds: a connection that ends sooner, again and again, has a rival
 _REFUSALS = (133, 134, 135, 138, 140)  # of a client id, a name, a password: as good as for ever
 _LOG = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ class Mqtt:
         self._settings, self._patterns = settings, patterns
         self._trouble, self._dropped = Trouble(_LOG), OncePerSecond(_LOG)
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._connected, self._soon = 0.0, 0  # when; connections that ended soon, in a row
         self._connection, self._settling = 0, dict[int, Callable[[], object] | None]()
         self._arrived: set[int] = set()  # what is published, before `publish` has noted it
         self._deliveries: dict[int, _Delivery] = {}
@@ -87,6 +90,11 @@ class Mqtt:
         self._client.on_message = self._on_message
         self._client.on_publish = self._on_publish
         self._client.on_subscribe = self._on_subscribe
+        self._availability = settings.home_assistant and availability_topic(
+            settings.home_assistant, settings.name
+        )
+        if self._availability:
+            self._client.will_set(self._availability, OFFLINE, 1, retain=True)
         properties = Properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = _SESSION_SECONDS
         properties.ReceiveMaximum = _RECEIVE_MAXIMUM
@@ -125,6 +133,7 @@ class Mqtt:
             return
         with self._lock:
             self._connection += 1
+            self._connected = clock.monotonic()
             if not flags.session_present:
                 self._deliveries.clear()
         self._trouble.over(f"mqtt: connected to {self._where}")
@@ -133,8 +142,13 @@ class Mqtt:
                 "mqtt: %s has lost the session: what was published while it was away is lost "
                 "there. Let it keep what it has (persistence true, of mosquitto)", self._where,
             )  # fmt: skip
+        self._say_available(ONLINE)
         options = SubscribeOptions(qos=1, retainHandling=1)
         client.subscribe([(pattern.filter, options) for pattern in self._patterns])
+
+    def _say_available(self, whether: str) -> None:
+        if self._availability:
+            self.publish([Output(self._availability, whether.encode(), "", {}, True)])
 
     def _on_connect_fail(self, _client: Any, _data: Any) -> None:
         """Say why: the client calls this while it handles the error."""
@@ -147,16 +161,18 @@ class Mqtt:
     def _on_disconnect(
         self, _client: Any, _data: Any, _flags: Any, reason: Any, _props: Any
     ) -> None:
-        if reason.value == _TAKEN_OVER:
-            self._failed = StreamLSTMError(
-                f"mqtt: another client connected to {self._where} as {self._settings.name}: "
-                "expected one bridge of this name. Give each its own --name. What is not "
-                "acknowledged is sent to the other"
-            )
-        elif reason.is_failure:
-            self._trouble.note(
-                f"mqtt: {self._where}: the connection ended ({reason}); connecting again"
-            )
+        if not reason.is_failure or self._failed is not None:
+            return
+        is_soon = clock.monotonic() - self._connected < _SOON
+        self._soon = self._soon + 1 if is_soon else 0
+        rival = (
+            f". Is another client called {self._settings.name}? Give each its own --name"
+            if self._soon > 1
+            else ""
+        )
+        self._trouble.note(
+            f"mqtt: {self._where}: the connection ended ({reason}); connecting again{rival}"
+        )
 
     def _on_subscribe(
         self, _client: Any, _data: Any, _mid: int, reasons: Sequence[Any], _props: Any
@@ -259,6 +275,7 @@ class Mqtt:
 
     def close(self) -> None:
         """Leave the broker; the session stays."""
+        self._say_available(OFFLINE)
         self._client.disconnect()
         self._client.loop_stop()
 

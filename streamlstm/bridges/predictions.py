@@ -32,6 +32,7 @@ class Publications:
         self._alarms = check_template("alarms", settings.alarms, ["stream"])
         self._encode: Callable[[Any], bytes] = _json if settings.out_format == "json" else wire.pack
         self._retain, self._home_assistant = settings.retain, settings.home_assistant
+        self._name = settings.name
         self._known: set[str] = set()
 
     def of(self, told: Told) -> list[Output]:
@@ -61,7 +62,7 @@ class Publications:
             return []
         self._known.add(stream)
         topic = fill(self._out, {"stream": stream})
-        return announcements(prefix, stream, topic, self._outputs, has_stage)
+        return announcements(prefix, self._name, stream, topic, self._outputs, has_stage)
 
     def _content(self, told: Told, time: float | None) -> dict[str, Any]:
         entry, prediction = told

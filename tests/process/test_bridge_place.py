@@ -16,7 +16,9 @@ from nats.js.api import RetentionPolicy  # noqa: E402
 
 from streamlstm.bridges.nats_place import Place  # noqa: E402
 
-pytestmark = pytest.mark.skipif(NatsServer.program() is None, reason=f"needs {NatsServer.needs}")
+from .bridge_process import needs  # noqa: E402
+
+pytestmark = needs(NatsServer)
 
 
 class KilledError(Exception):

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,73 +14,15 @@ from benchmarks.live.broker_peers import KafkaPeer, MqttPeer, NatsPeer, Peer
 from benchmarks.live.brokers import MockKafka, Mosquitto, NatsServer, Tansu
 from streamlstm import Client, Engine
 
+from .bridge_process import BridgeProcess, needs, wait_until
 from .conftest import MODEL, WorkerProcess
 
 STREAMS = [f"m{n}" for n in range(12)]
 ROUNDS = 40  # observations of each, in each of the parts
-TIMEOUT = 120.0
-pause = threading.Event()
 
 
 def with_broker(broker: Any, peer: Any) -> Any:
-    return pytest.param(
-        broker,
-        peer,
-        id=broker.__name__,
-        marks=pytest.mark.skipif(broker.program() is None, reason=f"needs {broker.needs}"),
-    )
-
-
-class BridgeProcess:
-    """`streamlstm bridge` in a process of its own, ready."""
-
-    def __init__(self, broker: str, *options: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "streamlstm", "bridge", broker, *options],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.said: list[str] = []
-        self._heard = threading.Condition()
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-        self.wait_for("ready; Ctrl-C stops")
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            with self._heard:
-                self.said.append(line)
-                self._heard.notify_all()
-
-    def wait_for(self, text: str) -> str:
-        """Return the first line that has a text."""
-        with self._heard:
-            assert self._heard.wait_for(
-                lambda: any(text in line for line in self.said) or self.process.poll() is not None,
-                TIMEOUT,
-            ), self.said
-        found = [line for line in self.said if text in line]
-        assert found, self.said
-        return found[0]
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        status = self.process.wait(60)
-        self._reader.join()
-        assert self.process.stderr is not None
-        self.process.stderr.close()
-        return status
-
-
-def wait_until(is_so: Callable[[], bool], what: object) -> None:
-    """Wait for what no event tells."""
-    for _ in range(round(TIMEOUT / 0.05)):
-        if is_so():
-            return
-        pause.wait(0.05)
-    raise AssertionError(what() if callable(what) else what)
+    return pytest.param(broker, peer, id=broker.__name__, marks=needs(broker))
 
 
 @pytest.fixture

@@ -1,0 +1,83 @@
+"""`streamlstm bridge` in a process of its own, for tests."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, Self
+
+import pytest
+
+TIMEOUT = 60.0
+pause = threading.Event()
+
+
+def needs(broker: Any) -> pytest.MarkDecorator:
+    """Skip where a broker is not installed."""
+    return pytest.mark.skipif(broker.program() is None, reason=f"needs {broker.needs}")
+
+
+class BridgeProcess:
+    """`streamlstm bridge` in a process of its own, ready."""
+
+    def __init__(self, broker: str, *options: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "streamlstm", "bridge", broker, *options],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.said: list[str] = []
+        self._heard = threading.Condition()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        try:
+            self.wait_for("ready; Ctrl-C stops")
+        except BaseException:
+            self.stop(signal.SIGKILL)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            with self._heard:
+                self.said.append(line)
+                self._heard.notify_all()
+
+    def wait_for(self, text: str, count: int = 1) -> None:
+        """Wait for so many lines that have a text."""
+
+        def found() -> int:
+            return sum(text in line for line in self.said)
+
+        with self._heard:
+            assert self._heard.wait_for(
+                lambda: found() >= count or self.process.poll() is not None, TIMEOUT
+            ), self.said
+        assert found() >= count, self.said
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        status = self.process.wait(60)
+        self._reader.join()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+        return status
+
+
+def wait_until(is_so: Callable[[], bool], what: object) -> None:
+    """Wait for what no event tells."""
+    for _ in range(round(TIMEOUT / 0.05)):
+        if is_so():
+            return
+        pause.wait(0.05)
+    raise AssertionError(what() if callable(what) else what)
