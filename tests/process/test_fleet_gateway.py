@@ -219,12 +219,15 @@ def test_a_plain_client_of_the_wrong_worker_follows_moved(
 def node(root: Path, folder: Path, program: str) -> list[str]:
     """Return the command that runs an example in JavaScript; skip where it cannot run."""
     found = shutil.which("node")
-    places = [root / "node_modules", *map(Path, os.environ.get("NODE_PATH", "").split(":"))]
+    places = [
+        root / "clients" / "js" / "node_modules",
+        *map(Path, os.environ.get("NODE_PATH", "").split(":")),
+    ]
     modules = [each for each in places if {"zeromq", "msgpackr"} <= set(names_in(each))]
     if found is None or not modules:
         pytest.skip(
-            "needs node on the PATH, and zeromq and msgpackr (npm install zeromq@6 msgpackr) in "
-            "node_modules of this folder or of one that NODE_PATH names"
+            "needs node on the PATH, and zeromq and msgpackr: `npm ci` in clients/js, or a folder "
+            "of them that NODE_PATH names"
         )
     (folder / "node_modules").symlink_to(modules[0])
     shutil.copy(root / "examples" / program, folder)
