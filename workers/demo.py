@@ -38,6 +38,7 @@ with exit_on_interrupt():
 
 QUIET = 10.0  # seconds in which the model gets to know the streams, half of a short run at most
 RATE = 10.0  # observations of a stream a second, as `publish --host` makes them
+PAGE_TIMEOUT = 60.0  # seconds that the page has to start
 TIMEOUT = 10.0  # seconds without a line of the publisher after which the demo gives up
 ANY_PORT = "tcp://127.0.0.1:*"
 DIE_WITH_PARENT = str(Path(__file__).with_name("die_with_parent.py"))
@@ -140,6 +141,20 @@ def wait_until_ready(worker: Child, endpoints: Path, log: Callable[[str], None])
                 log(line)
 
 
+def wait_for_page(worker: Child) -> str:
+    """Wait until the worker's page answers; return where it is."""
+    deadline = time.monotonic() + PAGE_TIMEOUT
+    while True:
+        messages = list(worker.messages)
+        for line in messages:
+            if " page " in line:
+                return line.split()[-1]
+        if time.monotonic() > deadline:
+            raise ChildError(f"the page did not start within {PAGE_TIMEOUT:g} s: {messages[-1]}")
+        worker.check()
+        time.sleep(0.05)
+
+
 def follow(worker: Child, publisher: Child, board: Scoreboard, screen: Screen) -> None:
     """Score every line of the publisher and draw the scores, until its output ends."""
     last_line = time.monotonic()
@@ -189,7 +204,7 @@ def run(network: Model, seconds: float, board: Scoreboard, web: int | None) -> N
             with waiting as status:
                 wait_until_ready(worker, endpoints, status.update if status else err.print)
             if web is not None:
-                err.print(f"open http://127.0.0.1:{web}")
+                err.print(f"open {wait_for_page(worker)}")
             options = ("--endpoints", str(endpoints), "--seconds", str(seconds))
             with (
                 running("publish", "--host", "--json", *options) as publisher,

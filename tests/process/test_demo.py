@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from ..exhaustive import exhaustive
+from .web_process import ask
 
 Demo = Callable[..., subprocess.Popen[str]]
 
@@ -110,13 +111,19 @@ def test_a_signal_stops_the_demo_and_its_children(demo, number, status):
 
 
 def test_the_children_of_a_killed_demo_end(demo):
-    process = demo("--seconds", "60")
+    """Its page, too, which it says where to open."""
+    process = demo("--seconds", "60", "--web", "0")
     assert "observations" in first_line(process)
+    opens, url = process.stderr.readline().split()
+    assert opens == "open"
+    assert ask(url)[0] == 200
     started = children(process)
     assert set(started) == {"serve", "publish"}
+    every = [*started.values(), *started["serve"].children()]
+    assert len(every) == 3
     process.kill()
     process.wait()
-    _, alive = psutil.wait_procs(started.values(), timeout=20)
+    _, alive = psutil.wait_procs(every, timeout=20)
     assert not alive
 
 

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from streamlstm.cli import app
 from streamlstm.client.client import Client
 
-from .conftest import WorkerProcess
+from .conftest import FREE_PORTS, WorkerProcess
 from .test_alarms import wait_for_subscriptions
 from .web_process import WebProcess, ask, chromium
 
@@ -172,6 +172,9 @@ def test_serve_web_starts_a_page_that_ends_with_the_worker(tmp_path: Path) -> No
         assert ask(f"{url}/alarms/1")[0] == 404
         assert ask(url, host="evil.example")[0] == 403
         page = psutil.Process(worker.process.pid).children()[0]
+        port = url.rpartition(":")[2]
+        second = CliRunner().invoke(app, ["serve", "--detector", *FREE_PORTS, "--web", port])
+        assert "is taken" in str(second.exception), "found out before anything starts"
     finally:
         worker.stop(signal.SIGKILL)
     assert psutil.wait_procs([page], timeout=30)[1] == [], "it ends when the worker is killed"

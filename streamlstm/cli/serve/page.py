@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,9 +12,12 @@ from pathlib import Path
 
 from typer import BadParameter
 
+from streamlstm.errors import EndpointError
+from streamlstm.serving.endpoints import describe_bind_error
 from streamlstm.serving.logs import logs_json
 from streamlstm.serving.parent import environment_of_parts
 
+LOOPBACK = "127.0.0.1"
 _END = 5.0  # seconds that the page has to end
 
 
@@ -26,17 +30,30 @@ def check_page(port: int | None, has_keys: bool) -> None:
         If it would need a key of its own.
     StreamLSTMError
         If something is not installed.
+    EndpointError
+        If the port is taken.
     """
     if port is None:
         return
     from ..listening import check_installed
 
     check_installed()
+    _check_port(port)
     if has_keys:
         raise BadParameter(
             "--web: a worker with keys asks the page for one, too: start it beside the worker, "
             "streamlstm web --key ... --server ..., with a key whose role is read-only"
         )
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            reason = describe_bind_error(error, "web", "0")
+            raise EndpointError(f"--web {port}: {LOOPBACK}:{port} {reason}") from None
 
 
 @contextmanager
@@ -50,7 +67,7 @@ def showing(port: int | None, endpoints: Mapping[str, str], model: Path | None) 
         return
     where = ["--router", endpoints["router"], "--xpub", endpoints["xpub"]]
     gates = [] if model is None else ["--model", str(model)]
-    options = ["--listen", f"127.0.0.1:{port}", "--parent", str(os.getpid()), *where, *gates]
+    options = ["--listen", f"{LOOPBACK}:{port}", "--parent", str(os.getpid()), *where, *gates]
     options += ["--log-format", "json" if logs_json() else "text"]
     page = subprocess.Popen(
         [sys.executable, "-m", "streamlstm", "web", *options], env=environment_of_parts()
