@@ -30,6 +30,16 @@ NOT_RUN = {  # how a command begins, and why it is not run
 BEFORE = {  # what has to run, besides what the page has started
     "streamlstm web": "streamlstm serve --detector temperature",  # without a page of its own
 }
+ELSEWHERE = {  # pages whose commands other tests run: as printed, or what they stand for
+    "bridges.md": "test_bridges.py",
+    "bring-your-model.md": "test_convert_cli.py",
+    "cuda.md": "test_cuda_cli.py, where there is a GPU in software",
+    "evaluate.md": "test_evaluate_cli.py",
+    "fleet.md": "test_fleet_doc.py, as printed",
+    "looking-inside.md": "test_gates_cli.py and test_gates_examples.py",
+    "online.md": "test_online_doc.py, as printed",
+    "training.md": "test_train_cli.py, test_train_continued.py and test_train_refusals.py",
+}
 POST = "curl -sd @{}.json -H 'content-type: application/json' http://127.0.0.1:7490/streams/pump-7/observations"
 MEANWHILE = {  # what has to happen for a command to show something
     "streamlstm watch --alarms": "streamlstm publish spike.csv --stream pump-$RANDOM",
@@ -68,14 +78,15 @@ def prepare(folder: Path) -> None:
     (folder / "spike.json").write_text(json.dumps([{"x": [x]} for x in rows[:, 0].tolist()]))
 
 
-def printed(machine: Machine, name: str) -> dict[str, str]:
-    """Do what a page tells, and return what each command printed."""
+def printed(machine: Machine, name: str, **words: str) -> dict[str, str]:
+    """Do what a page tells, with words in the place of others; return what each command printed."""
     said = {}
     for command in commands(DOCS / name):
         if not command.startswith(tuple(NOT_RUN)):
             if command in BEFORE:
                 machine.do(BEFORE[command])
-            said[command] = machine.do(command, MEANWHILE.get(command, "true"))
+            typed = re.sub("|".join(words) or "$^", lambda found: words[found[0]], command)
+            said[command] = machine.do(typed, MEANWHILE.get(command, "true"))
     return said
 
 
@@ -113,6 +124,15 @@ def test_configuration(machine: Machine) -> None:
     assert re.search(r"capacity +50000 +(the )?command line", shown)
 
 
+def test_keys(machine: Machine) -> None:
+    for path in (*machine.folder.glob("worker.*"), *machine.folder.glob("clients/*")):
+        path.unlink()
+    (machine.folder / "clients").rmdir()
+    said = printed(machine, "security.md", HOST="127.0.0.1")
+    (shown,) = [text for command, text in said.items() if " info " in command]
+    assert "protocol" in shown
+
+
 def test_what_is_to_be_installed_is_an_extra() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
         "optional-dependencies"
@@ -126,9 +146,12 @@ def test_what_is_to_be_installed_is_an_extra() -> None:
 
 
 def test_what_is_not_run_is_on_a_page() -> None:
-    names = ("web.md", "http.md", "operations.md", "configuration.md", "deploy.md")
+    names = ("web.md", "http.md", "operations.md", "configuration.md", "security.md", "deploy.md")
     every = [command for name in names for command in commands(DOCS / name)]
     for known in (*NOT_RUN, *BEFORE, *MEANWHILE):
         assert any(command.startswith(known) for command in every), known
     left = commands(DOCS / "deploy.md")
     assert [command for command in left if not command.startswith(tuple(NOT_RUN))] == []
+    pages = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md") if commands(path)}
+    start = {f"start/{path.name}" for path in (DOCS / "start").glob("*.md")}
+    assert pages - start - {*names} == ELSEWHERE.keys()
