@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import shutil
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 
 from streamlstm import LSTM, Dense, Engine, wire
+from streamlstm.errors import StoreError
 from streamlstm.serving.service import Service
 from streamlstm.serving.stores import outage
 from streamlstm.serving.stores.checkpointer import Checkpointer
@@ -98,6 +100,56 @@ def test_a_full_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         checkpointer.finish()
         assert checkpointer.ticket() == checkpointer.committed
     assert read_back(where) == exports(engine)
+
+
+@contextmanager
+def disk_full_at_the_end_of_a_commit(folder: Path) -> Iterator[None]:
+    """Let LMDB write its pages, but not the one that ends a commit, for which it has a file."""
+    ends = os.stat(folder / "data.mdb").st_ino
+    (file,) = (
+        int(name)
+        for name in os.listdir("/proc/self/fd")
+        if os.path.exists(f"/proc/self/fd/{name}")
+        and os.stat(f"/proc/self/fd/{name}").st_ino == ends
+        and fcntl.fcntl(int(name), fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY
+    )
+    kept, full = os.dup(file), os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, file)
+    try:
+        yield
+    finally:
+        os.dup2(kept, file)
+        os.close(kept)
+        os.close(full)
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_disk_that_is_full_at_the_end_of_a_commit(
+    reads: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """LMDB refuses to do anything after that; the store is opened once more."""
+    store = LmdbStore(str(tmp_path / "store"), Header("f" * 64, 800))
+    try:
+        store.commit((), [(b"a", b"first")])
+        with (
+            disk_full_at_the_end_of_a_commit(tmp_path / "store"),
+            pytest.raises(StoreError, match=r"cannot be written: .*No space left on device"),
+        ):
+            store.commit((), [(b"a", b"second")])
+        if reads:
+            with pytest.raises(StoreError, match="MDB_PANIC"):
+                store.get([b"a"])
+            assert store.get([b"a"]) == [b"first"]
+            assert store.page(b"", b"", 9) == [(b"a", b"first")]
+        else:
+            with pytest.raises(StoreError, match="MDB_PANIC"):
+                store.commit((), [(b"a", b"second")])
+        store.commit((), [(b"a", b"second")])
+        assert store.get([b"a"]) == [b"second"]
+        assert store.intact
+    finally:
+        store.close()
+    assert "was changed" not in caplog.text
 
 
 def test_a_worker_that_stops_while_the_disk_is_full_logs_what_is_lost(

@@ -67,7 +67,8 @@ class LmdbStore:
         self.place = f"lmdb:{path}"
         self.path, self.header = Path(path), header
         self._due = False  # whether the header has to be written
-        self._reopening = False  # whether the file that is open is no longer the one at the path
+        # Whether the file that is open is no longer the one at the path, or LMDB has given it up.
+        self._reopening = False
         self._writing = threading.Lock()  # it grows while no other transaction writes
         self._resizing = threading.Lock()  # no transaction may be open while the map grows
         self._folder = Folder(self.path, self.place)
@@ -172,6 +173,7 @@ class LmdbStore:
     def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the record of each key, None where there is none."""
         try:
+            self._open_again()
             with self._resizing:
                 self._guard.check_read(self._writing.locked)
                 with self._env.begin() as read:
@@ -183,6 +185,7 @@ class LmdbStore:
         """Return the next streams in the order of their keys, with their records."""
         found: list[tuple[bytes, bytes]] = []
         try:
+            self._open_again()
             with self._resizing:
                 self._guard.check_read(self._writing.locked)
                 with self._env.begin() as read, read.cursor() as cursor:
@@ -199,6 +202,10 @@ class LmdbStore:
 
     def keys(self, prefix: bytes, after: bytes, count: int) -> list[bytes]:
         """Return the next keys in their order."""
+        try:
+            self._open_again()
+        except (lmdb.Error, OSError) as error:
+            raise self._failed("read", error) from None
         with self._resizing:
             self._guard.check_read(self._writing.locked)
             return next_keys(self._env, self.place, prefix, after, count)
@@ -282,6 +289,13 @@ class LmdbStore:
         if self.read_only:
             raise StoreError(f"{self.place}: cannot be written: it is read-only.")
 
+    def _open_again(self) -> None:
+        """Open the file at the path before it is read, if the one that is open is of no use."""
+        if self._reopening:
+            with self._writing:
+                if self._reopening:
+                    self._reopen()
+
     def _write(self, deleted: Sequence[bytes], pairs: Pairs, header: Header | None) -> bool:
         """Write all of it in one transaction; return whether there was room in the map."""
         try:
@@ -307,5 +321,9 @@ class LmdbStore:
         self._folder.close()
 
     def _failed(self, what: str, error: lmdb.Error | OSError) -> StoreError:
+        if isinstance(error, lmdb.PanicError):
+            # The page that ends a commit could not be written. The commit before is there, but LMDB
+            # does nothing more with what it has open.
+            self._reopening = True
         reason = error.strerror if isinstance(error, OSError) else error
         return StoreError(f"{self.place}: cannot be {what}: {reason}.")
