@@ -89,13 +89,40 @@ def checked_block(
     return block
 
 
-def split_rounds(slots: NDArray[np.int64]) -> list[NDArray[np.intp]]:
-    """Split positions into rounds in which every slot comes at most once, in order of arrival."""
+def split_rounds(
+    slots: NDArray[np.int64], few: int = 0
+) -> tuple[list[NDArray[np.intp]], list[NDArray[np.intp]]]:
+    """Split positions into rounds in which every slot comes at most once, in order of arrival.
+
+    Returns
+    -------
+    rounds : list of int[...]
+        Those of more than ``few`` slots.
+    runs : list of int[...]
+        What is left, all positions of a slot together.
+    """
     order = np.argsort(slots, kind="stable")
     first = np.ones(len(slots), np.bool_)
     first[1:] = slots[order[1:]] != slots[order[:-1]]
     starts = np.flatnonzero(first)
-    turn = np.empty(len(slots), np.int64)
-    turn[order] = np.arange(len(slots)) - np.repeat(starts, np.diff(starts, append=len(slots)))
-    by_turn = np.argsort(turn, kind="stable")
-    return np.split(by_turn, np.cumsum(np.bincount(turn))[:-1])
+    counts = np.diff(starts, append=len(slots))
+    whole = int(np.sort(counts)[-few - 1]) if len(counts) > few else 0
+    turn = np.arange(len(slots)) - np.repeat(starts, counts)
+    early = np.sort(order[turn < whole])
+    turns = np.empty(len(slots), np.int64)
+    turns[order] = turn
+    early = early[np.argsort(turns[early], kind="stable")]
+    rounds = np.split(early, np.cumsum(np.bincount(turns[early]))[:-1]) if whole else []
+    ends = (starts + counts).tolist()
+    parts = (order[begin + whole : end] for begin, end in zip(starts.tolist(), ends, strict=True))
+    return rounds, [part for part in parts if len(part)]
+
+
+def part_of(
+    block: Block, chosen: NDArray[np.intp], X: NDArray[Any], Y: NDArray[Any]
+) -> tuple[NDArray[Any], ...]:
+    """Return room for results of chosen observations, then what a backend needs to step them."""
+    part = np.empty((len(chosen), Y.shape[1]), np.float32)
+    seqs = block.seqs[chosen] if len(block.seqs) else block.seqs
+    times = block.times[chosen] if len(block.times) else block.times
+    return part, X[chosen], part, seqs, times

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from ..backends.backend import Backend
 from ..backends.cpu import CpuBackend
 from ..backends.plan import count_place, initial_row, prediction_place, result_place, stage_start
+from ..backends.work import few_streams
 from ..network.model import Model
-from .blocks import Block, split_rounds
+from .blocks import Block, part_of, split_rounds
 from .forks import fork_error, free, tell_in_child
 from .input_schema import InputSchema
 from .lock_flag import LockFlag
@@ -129,13 +130,26 @@ class EngineCore:
         if not block.repeats:
             self._backend.step_block(rows, slots, X, Y, block.seqs, block.times)
         else:
-            for chosen in split_rounds(slots):
-                part = np.empty((len(chosen), Y.shape[1]), np.float32)
-                seqs = block.seqs[chosen] if len(block.seqs) else block.seqs
-                times = block.times[chosen] if len(block.times) else block.times
-                self._backend.step_block(rows, slots[chosen], X[chosen], part, seqs, times)
-                Y[chosen] = part
+            self._step_repeated(block, X, Y)
         self._steps += len(slots)
         if len(block.seqs) or len(block.times):
             self._table.write_block(slots, block.seqs, block.times, Y, self._prediction.start)
         return Y
+
+    def _step_repeated(self, block: Block, X: Float32Array, Y: Float32Array) -> None:
+        """Apply a block in rounds, and what few streams have more than others in runs of each."""
+        rows, slots = self._table.rows, np.unique(block.slots)
+        rounds, runs = split_rounds(block.slots, few_streams(self._model))
+        before = rows[slots]  # a copy
+        try:
+            for chosen in rounds:
+                part, *arguments = part_of(block, chosen, X, Y)
+                self._backend.step_block(rows, block.slots[chosen], *arguments)
+                Y[chosen] = part
+            for chosen in runs:
+                part, *arguments = part_of(block, chosen, X, Y)
+                self._backend.step_run(rows, block.slots[chosen[:1]], *arguments)
+                Y[chosen] = part
+        except BaseException:  # Ctrl-C: what was done is undone
+            rows[slots] = before
+            raise

@@ -9,14 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streamlstm.backends.work import few_streams
 from streamlstm.engine.engine import Engine
 from streamlstm.engine.prediction import ResultLayout
 from streamlstm.network.model import Model
 from streamlstm.network.result_places import result_places
 
-# Streams that together have so many weights to be multiplied are quicker in blocks, which share
-# what they read, than one by one, without a call for every row.
-BLOCK_WORK = 1_000_000
 Rows = NDArray[Any] | range
 PART = 16_384  # rows of results that are in memory at once
 
@@ -49,7 +47,7 @@ def predict_rows(
     Y = np.empty((len(values), model.result_size), np.float32)
     longest_first = sorted(map(np.asarray, groups), key=len, reverse=True)
     lengths = np.array([len(rows) for rows in longest_first], np.int64)
-    worth = _worth(model)
+    worth = few_streams(model)
     # Row t of every stream with more than t rows goes into one block, while these are enough.
     begun = int(lengths[worth]) if len(lengths) > worth else 0
     for t in range(begun):
@@ -95,7 +93,7 @@ def _in_parts(
     groups: Sequence[Rows],
     times: NDArray[Any] | None,
 ) -> Iterator[tuple[slice, NDArray[Any]]]:
-    if len(groups) > _worth(model):
+    if len(groups) > few_streams(model):
         yield slice(0, len(values)), predict_rows(model, values, groups, times)
         return
     engine, layout = Engine(model, capacity=max(len(groups), 1)), ResultLayout.of(model)
@@ -119,11 +117,6 @@ def _within(rows: Rows, part: slice) -> NDArray[Any] | slice | None:
     if last - first == part.stop - part.start:
         return part
     return rows[first:last] if first < last else None
-
-
-def _worth(model: Model) -> int:
-    """Return of how many streams more than which a block is quicker than each by itself."""
-    return BLOCK_WORK // max(sum(array.size for w in model.weights for array in w.values()), 1)
 
 
 def result_columns(model: Model) -> tuple[list[str], list[int]]:

@@ -189,11 +189,17 @@ def test_packing() -> None:
     assert np.array_equal(pack_times([None, 2]), [np.nan, 2], equal_nan=True)  # type: ignore[arg-type]
 
 
-@given(st.lists(st.integers(0, 6), min_size=1, max_size=40))
-def test_rounds(slots: list[int]) -> None:
-    split = split_rounds(np.array(slots, np.int64))
-    assert sorted(np.concatenate(split).tolist()) == list(range(len(slots)))
-    for turn, chosen in enumerate(split):
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=40), st.integers(0, 8))
+def test_rounds(slots: list[int], few: int) -> None:
+    rounds, runs = split_rounds(np.array(slots, np.int64), few)
+    assert sorted(np.concatenate([*rounds, *runs]).tolist()) == list(range(len(slots)))
+    for turn, chosen in enumerate(rounds):
         assert chosen.tolist() == [
             n for n in range(len(slots)) if slots[:n].count(slots[n]) == turn
         ]
+        assert len(chosen) > few
+    left = [n for n in range(len(slots)) if slots[:n].count(slots[n]) >= len(rounds)]
+    assert len({slots[n] for n in left}) <= few
+    assert [run.tolist() for run in runs] == [
+        [n for n in left if slots[n] == slot] for slot in sorted({slots[n] for n in left})
+    ]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from streamlstm import LSTM, Dense, Engine, Model, Online
-from streamlstm.backends import cpu
+from streamlstm.backends import cpu, work
 from streamlstm.engine import offline
 from streamlstm.errors import (
     BadValueError,
@@ -154,6 +154,39 @@ def test_an_interrupt_within_a_run_changes_nothing(monkeypatch: pytest.MonkeyPat
     assert np.array_equal(engine.run("a", X), whole.run("a", X), equal_nan=True)
 
 
+@pytest.mark.parametrize("model", [PLAIN, FULL], ids=["plain", "online stage"])
+def test_a_block_of_many_observations_of_few_streams_is_what_single_steps_are(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = np.random.default_rng(4).choice(5, 300, p=[0.6, 0.2, 0.1, 0.06, 0.04]).tolist()
+    X, times = rows(300, model.input_size), [0.5 * n for n in range(300)]
+    seqs = [chosen[:n].count(chosen[n]) + 1 for n in range(300)]
+    one, expected = Engine(model, 5), np.empty((300, model.output_size), np.float32)
+    for n in range(300):
+        expected[n] = one.step(chosen[n], X[n], seq=seqs[n], time=times[n])
+    parameters = sum(array.size for weights in model.weights for array in weights.values())
+    for enough in (0, 2 * parameters, 10**9):
+        monkeypatch.setattr(work, "BLOCK_WORK", enough)
+        engine = Engine(model, 5)
+        given = engine.step_many(chosen, X, seqs=seqs, times=times)
+        assert np.array_equal(given, expected, equal_nan=True)
+        assert [engine.export_stream(n) for n in range(5)] == [
+            one.export_stream(n) for n in range(5)
+        ]
+
+
+def test_an_interrupt_within_a_block_of_many_observations_changes_no_state(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cpu, "RUN_ROWS", 100)
+    engine, X = Engine(PLAIN, 3), rows(1000)
+    engine.step_many(["a", "b"], X[:2], seqs=[1, 1])
+    before = [engine.export_stream(stream) for stream in "ab"]
+    with interrupted_after(8, engine), pytest.raises(KeyboardInterrupt):
+        engine.step_many(["a", "b"] * 500, X)
+    assert [engine.export_stream(stream) for stream in "ab"] == before
+
+
 def test_other_threads_compute_while_a_stream_runs() -> None:
     engine = Engine(random_model([LSTM(2, 64), Dense(64, 1)]), 3)
     engine.step("other", [0.0, 0.0])
@@ -182,8 +215,8 @@ def test_files_are_predicted_alike_in_blocks_and_in_runs(
             result = engine.observe(n, values[row], time=times[row])
             expected[row] = result._result
     parameters = sum(array.size for weights in model.weights for array in weights.values())
-    for work in (0, 3 * parameters, 10**9):
-        monkeypatch.setattr(offline, "BLOCK_WORK", work)
+    for enough in (0, 3 * parameters, 10**9):
+        monkeypatch.setattr(work, "BLOCK_WORK", enough)
         given = offline.predict_rows(model, values, groups, times)
         assert np.array_equal(given, expected, equal_nan=True)
         for size in (7, 90, 1000):
