@@ -24,9 +24,9 @@ from itertools import count, islice
 
 from .harness import Row, machine, parser, report, steps
 from .virtual import machine_schedule
-from .virtual.fleet import FaultError
 from .virtual.large import STREAMS_A_PARTITION, lose, start
 from .virtual.schedule import Outcome, run
+from .virtual.truth import FaultError
 
 BATCH = 100  # schedules of one call of a process
 

@@ -7,6 +7,12 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+START = 0.5  # seconds that a process takes at most until it serves
+NOTICED = 0.01  # until its end is noticed
+COMMIT = 0.05  # between two commits
+SOON = 0.001  # until a worker goes on with what is under way
+NETWORK = 0.002  # that a message takes at most
+
 
 @dataclass
 class Clock:

@@ -16,14 +16,9 @@ from streamlstm.fleet.coordinator import Coordinator
 from streamlstm.fleet.members import Stores
 from streamlstm.fleet.record import Record
 
-from .clock import Clock, Link
-from .worker import HERE, NEW, Folder, State, Stream, Worker
-
-START = 0.5  # seconds that a process takes at most until it serves
-NOTICED = 0.01  # until its end is noticed
-COMMIT = 0.05  # between two commits
-SOON = 0.001  # until a worker goes on with what is under way
-NETWORK = 0.002  # that a message takes at most
+from .clock import COMMIT, NETWORK, NOTICED, SOON, START, Clock, Link
+from .truth import give
+from .worker import HERE, Folder, Stream, Worker
 
 
 def when(holds: Callable[[], bool], call: Callable[[], object]) -> Callable[[], None]:
@@ -36,8 +31,7 @@ def when(holds: Callable[[], bool], call: Callable[[], object]) -> Callable[[], 
     return called
 
 
-class FaultError(AssertionError):
-    """Something was lost, mixed up or applied twice, or two workers had it."""
+Said = Callable[[str, Any], object]  # tells the supervisor
 
 
 class Fleet:
@@ -54,6 +48,8 @@ class Fleet:
     kind : type
         Of the workers.
     """
+
+    stores = Stores.OWN
 
     def __init__(
         self,
@@ -89,12 +85,14 @@ class Fleet:
     # --- the supervisor ---
 
     def _resume(self) -> Coordinator:
-        coordinator = Coordinator(Stores.OWN)
-        record = self._stored
+        coordinator, record = Coordinator(self.stores), self._stored
         names = [worker.name for worker in record.table.workers]
-        folders = {name: self.disk.get(record.folder(name), Folder()) for name in names}
-        coordinator.resume(record, {name: dict(each.arrived) for name, each in folders.items()})
+        coordinator.resume(record, {name: self._arrived(record.folder(name)) for name in names})
         return coordinator
+
+    def _arrived(self, folder: str) -> dict[int, int]:
+        """Return what the worker of a folder has noted."""
+        return dict(self.disk.get(folder, Folder()).arrived)
 
     def ask(self, question: str, *fields: Any) -> None:
         """Do what a person asks for, as far as the coordinator does not refuse it."""
@@ -103,22 +101,25 @@ class Fleet:
 
     def _do(self, actions: Sequence[Action]) -> None:
         for action in actions:
-            match action:
-                case Publish(record):
-                    self._stored = record
-                    self.published += 1
-                    for worker in record.table.workers:
-                        self._tell(worker.name, "table", (record.table,))
-                case Tell(worker, name, fields):
-                    self._tell(worker, name, fields)
-                case Spawn(worker, folder):
-                    self._spawn(worker, folder)
-                case Stop(worker):
-                    self._signal(worker)
-                case Wait(worker, seconds):
-                    self._wait(worker, seconds)
-                case Remove(folder):
-                    self.disk.pop(folder, None)
+            self._execute(action)
+
+    def _execute(self, action: Action) -> None:
+        match action:
+            case Publish(record):
+                self._stored = record
+                self.published += 1
+                for worker in record.table.workers:
+                    self._tell(worker.name, "table", (record.table,))
+            case Tell(worker, name, fields):
+                self._tell(worker, name, fields)
+            case Spawn(worker, folder):
+                self._spawn(worker, folder)
+            case Stop(worker):
+                self._signal(worker)
+            case Wait(worker, seconds):
+                self._wait(worker, seconds)
+            case Remove(folder):
+                self.disk.pop(folder, None)
 
     def _wait(self, name: str, seconds: float) -> None:
         coordinator = self.coordinator
@@ -132,9 +133,8 @@ class Fleet:
             return
         pid = self._pids[name]
         self.told += 1
-        self._down[name].send(
-            when(lambda: self._is_alive(name, pid), lambda: self.workers[name].told(what, fields))
-        )
+        told = self._by(name, pid, lambda: self.workers[name].told(what, fields))
+        self._down[name].send(told)
 
     # --- processes ---
 
@@ -151,6 +151,15 @@ class Fleet:
         )
         self.clock.after(self.chance.random() * START, begin)
 
+    def _by(self, name: str, pid: int, call: Callable[[], object]) -> Callable[[], None]:
+        """Return a function that lets a process do something, if it still lives."""
+        return when(lambda: self._is_alive(name, pid), call)
+
+    def _make(
+        self, name: str, _pid: int, folder: Folder, said: Said, later: Callable[..., object]
+    ) -> Worker:
+        return self._kind(name, self.disk, folder, said, later, self._confirm)
+
     def _begin(self, name: str, pid: int, folder: Folder) -> None:
         where = wire.FleetWorker(name, f"tcp://{name}.{pid}", "", "")
         coordinator, up = self.coordinator, self._up[name]
@@ -165,12 +174,9 @@ class Fleet:
             )
 
         def later(call: Callable[[], object], most: float = SOON) -> None:
-            alive = when(lambda: self._is_alive(name, pid), call)
-            self.clock.after(self.chance.random() * most, alive)
+            self.clock.after(self.chance.random() * most, self._by(name, pid, call))
 
-        self.workers[name] = worker = self._kind(
-            name, self.disk, folder, said, later, self._confirm
-        )
+        self.workers[name] = worker = self._make(name, pid, folder, said, later)
         up.send(
             when(
                 lambda: self._pids.get(name) == pid and coordinator is self.coordinator,
@@ -185,11 +191,11 @@ class Fleet:
 
     def _commit_later(self, worker: Worker, pid: int) -> None:
         def commit() -> None:
-            if self._is_alive(worker.name, pid):
-                worker.commit()
-                self._commit_later(worker, pid)
+            worker.commit()
+            self._commit_later(worker, pid)
 
-        self.clock.after(self.chance.random() * COMMIT, commit)
+        wait = self.chance.random() * COMMIT
+        self.clock.after(wait, self._by(worker.name, pid, commit))
 
     def _is_alive(self, name: str, pid: int) -> bool:
         return self._pids.get(name) == pid and name in self.workers
@@ -199,11 +205,12 @@ class Fleet:
         pid = self._pids.get(name)
 
         def end() -> None:
-            if pid is not None and self._is_alive(name, pid):
-                self.workers[name].end()
-                self.kill(name)
+            self.workers[name].end()
+            self.kill(name)
 
-        self.clock.after(self.chance.random() * COMMIT, end)
+        wait = self.chance.random() * COMMIT
+        if pid is not None:
+            self.clock.after(wait, self._by(name, pid, end))
 
     def kill(self, name: str) -> None:
         """End a process at once; what it had in memory is lost, and perhaps what it said last."""
@@ -225,8 +232,11 @@ class Fleet:
         self._down[name].cut()
         since = self._served.pop(name, None)
         lived = 0.0 if since is None else self.clock.now - since
-        folder = self.disk.get(self.coordinator.owned.record.folder(name), Folder())
-        self._do(self.coordinator.died(name, lived, dict(folder.arrived)))
+        self._died(name, lived)
+
+    def _died(self, name: str, lived: float) -> None:
+        arrived = self._arrived(self.coordinator.owned.record.folder(name))
+        self._do(self.coordinator.died(name, lived, arrived))
 
     def restart(self, workers: int) -> None:
         """End the supervisor; its workers commit, or do not; then start another one."""
@@ -252,33 +262,28 @@ class Fleet:
         return self._owners[partition]
 
     def step(self, name: str, stream: Stream, seq: int) -> tuple[str, int]:
-        """Give a worker an observation; return its answer.
-
-        Raises
-        ------
-        FaultError
-            If the state of the stream is not what it has to be.
-        """
-        worker = self.workers[name]
-        if worker.states.get(stream[0]) != HERE:
+        """Give a worker an observation; return its answer. Errors as of :func:`.truth.give`."""
+        worker, partition = self.workers[name], stream[0]
+        if worker.states.get(partition) != HERE:
             return "elsewhere", 0
-        for other in self.workers.values():
-            if other.states.get(stream[0]) == HERE and other is not worker:
-                raise FaultError(f"two workers have partition {stream[0]}")
-        before = worker.find(stream)
-        if before != expected(before.seq):
-            raise FaultError(f"stream {stream}: its state after {before.seq} is another's")
-        if seq == before.seq + 1:
-            worker.step(stream)
-            return "done", seq
-        return "last", before.seq
+        having = (w for w in self.workers.values() if w.states.get(partition) == HERE)
+        return give(worker, stream, seq, (other for other in having if other is not worker))
 
-
-_CHAIN: list[State] = [NEW]
-
-
-def expected(seq: int) -> State:
-    """Return the state that a stream must have after its observation ``seq``."""
-    while len(_CHAIN) <= seq:
-        _CHAIN.append(_CHAIN[-1].next())
-    return _CHAIN[seq]
+    def unfinished(self) -> str:
+        """Say what is left over; nothing if all is well."""
+        coordinator = self.coordinator
+        owned = coordinator.owned
+        table = owned.table
+        if owned.sources or owned.moving or len(coordinator.moves):
+            return f"moves {len(coordinator.moves)}, moving {owned.moving}, sources {owned.sources}"
+        used = {owned.record.folder(name) for name in coordinator.members}
+        left = [name for name, folder in self.disk.items() if name not in used and folder.streams]
+        if left:
+            return f"streams are left in {sorted(left)}"
+        for worker in self.workers.values():
+            folder = self.disk[owned.record.folder(worker.name)]
+            for stream in set(worker.memory) | set(folder.streams):
+                owner = table.owner(stream[0])
+                if owner is None or owner.name != worker.name:
+                    return f"{worker.name} has {stream}, which is another's"
+        return ""

@@ -6,15 +6,14 @@ import random
 from functools import partial
 
 from .clock import Clock
-from .fleet import FaultError
 from .machines import Machines
-from .schedule import GAP, PARTITIONS, PATIENCE, ROUNDS, Outcome, Publisher
+from .schedule import GAP, LONGEST_STOP, PARTITIONS, PATIENCE, ROUNDS, Outcome, Publisher
+from .truth import FaultError
 
 EVENTS = 16  # of a schedule
 MOST_MACHINES, MOST_WORKERS = 4, 3
 KINDS = {"kill": 6, "lose": 3, "leader": 2, "stop": 3, "wake": 3, "join": 4, "leave": 2}
 KINDS |= {"scale": 2, "move": 4, "drain": 1, "hasty": 6}
-LONGEST_STOP = 4.0  # seconds
 HASTE = 0.012  # seconds after which whoever leads is lost while a partition moves, at most
 
 

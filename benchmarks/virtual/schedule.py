@@ -6,9 +6,13 @@ import random
 from dataclasses import dataclass
 from functools import partial
 
-from .clock import Clock
-from .fleet import NETWORK, FaultError, Fleet
+from streamlstm.fleet.members import Stores
+
+from .clock import NETWORK, Clock
+from .fleet import Fleet
 from .machines import Machines
+from .shared_fleet import SharedFleet
+from .truth import FaultError
 from .worker import Stream
 
 PARTITIONS, STREAMS = 8, 2  # streams of a partition
@@ -17,6 +21,11 @@ EVENTS = 16  # of a schedule
 GAP = 0.4  # seconds between two events, at most; half of them follow at once
 MOST_WORKERS = 4
 PATIENCE = 200.0  # virtual seconds in which all must be well again
+KINDS = {"kill": 8, "scale": 3, "move": 4, "drain": 2, "restart": 1}
+GAP_SHARED = 1.0  # the same where leases have to end
+KINDS_SHARED = {"stop": 3, "wake": 1, "store": 1}
+LONGEST_STOP = 4.0  # seconds; leases end before
+FLEETS: dict[Stores, type[Fleet]] = {Stores.OWN: Fleet, Stores.SHARED: SharedFleet}
 ROUNDS = 4  # observations of each stream after the last event
 
 
@@ -74,8 +83,14 @@ class Publisher:
         self.committed[stream] = max(self.committed[stream], seq)
 
 
-def run(seed: int) -> Outcome:
+def run(seed: int, stores: Stores | None = None) -> Outcome:
     """Run the schedule of a seed.
+
+    Parameters
+    ----------
+    seed : int
+    stores : Stores, optional
+        Left out, the seed says whether workers have stores of their own or share one.
 
     Raises
     ------
@@ -83,24 +98,27 @@ def run(seed: int) -> Outcome:
         If anything is wrong; the message begins with the seed.
     """
     try:
-        return _run(random.Random(seed))
+        kind = stores or random.Random(f"stores of {seed}").choice(list(FLEETS))
+        return _run(random.Random(seed), kind)
     except AssertionError as fault:
         raise FaultError(f"seed {seed}: {fault}") from fault
     except (LookupError, StopIteration, TypeError, ValueError) as error:
         raise FaultError(f"seed {seed}: {error!r}") from error
 
 
-def _run(chance: random.Random) -> Outcome:
+def _run(chance: random.Random, stores: Stores) -> Outcome:
     clock = Clock()
     publisher = Publisher(clock, chance)
-    fleet = Fleet(clock, chance, PARTITIONS, publisher.confirm)
+    fleet = FLEETS[stores](clock, chance, PARTITIONS, publisher.confirm)
     size = chance.randrange(1, MOST_WORKERS + 1)
     fleet.ask("scale", size)
     publisher.start(fleet)
     for _ in range(EVENTS):
-        clock.run(clock.now + GAP * chance.random() ** chance.choice((2, 8)))
+        gap = GAP_SHARED if stores is Stores.SHARED else GAP
+        clock.run(clock.now + gap * chance.random() ** chance.choice((2, 8)))
         names = sorted(fleet.coordinator.members)
-        match chance.choices(("kill", "scale", "move", "drain", "restart"), (8, 3, 4, 2, 1))[0]:
+        kinds = KINDS | KINDS_SHARED if isinstance(fleet, SharedFleet) else KINDS
+        match chance.choices(list(kinds), list(kinds.values()))[0]:
             case "kill":
                 fleet.kill(chance.choice(names))
             case "scale":
@@ -112,8 +130,23 @@ def _run(chance: random.Random) -> Outcome:
                 fleet.ask("drain", chance.choice(names))
             case "restart":
                 fleet.restart(size)
+            case kind:
+                assert isinstance(fleet, SharedFleet)
+                _disturb(fleet, kind, chance)
     _settle(clock, fleet, publisher)
     return Outcome(clock.called, fleet.told, publisher.applied)
+
+
+def _disturb(fleet: SharedFleet, kind: str, chance: random.Random) -> None:
+    """Let a worker, or the store of all, stand still for a while, or wake the former."""
+    seconds = chance.random() * LONGEST_STOP
+    if kind == "store":
+        fleet.lose_store(seconds)
+    elif kind == "wake":
+        fleet.wake()
+    else:
+        fleet.stop(chance.choice(sorted(fleet.coordinator.members)))
+        fleet.clock.after(seconds, fleet.wake)
 
 
 def _settle(clock: Clock, fleet: Fleet, publisher: Publisher) -> None:
@@ -123,27 +156,7 @@ def _settle(clock: Clock, fleet: Fleet, publisher: Publisher) -> None:
     while clock.now < end:
         clock.run(clock.now + 0.1)
         done = all(publisher.next[stream] > seq for stream, seq in goal.items())
-        if done and not _unfinished(fleet):
+        if done and not fleet.unfinished():
             return
     behind = [stream for stream, seq in goal.items() if publisher.next[stream] <= seq]
-    raise FaultError(f"never well again: {_unfinished(fleet)}; {len(behind)} streams stand still")
-
-
-def _unfinished(fleet: Fleet) -> str:
-    """Say what is left over; nothing if all is well."""
-    coordinator = fleet.coordinator
-    owned = coordinator.owned
-    table = owned.table
-    if owned.sources or owned.moving or len(coordinator.moves):
-        return f"moves {len(coordinator.moves)}, moving {owned.moving}, sources {owned.sources}"
-    used = {owned.record.folder(name) for name in coordinator.members}
-    left = [name for name, folder in fleet.disk.items() if name not in used and folder.streams]
-    if left:
-        return f"streams are left in {sorted(left)}"
-    for worker in fleet.workers.values():
-        folder = fleet.disk[owned.record.folder(worker.name)]
-        for stream in set(worker.memory) | set(folder.streams):
-            owner = table.owner(stream[0])
-            if owner is None or owner.name != worker.name:
-                return f"{worker.name} has {stream}, which is another's"
-    return ""
+    raise FaultError(f"never well again: {fleet.unfinished()}; {len(behind)} streams stand still")

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from streamlstm import wire
 from streamlstm.fleet.record import Record
 
@@ -17,6 +19,7 @@ from .worker import ARRIVING, HERE, Folder, Worker
 
 LEASE = 2.0  # seconds, of workers
 MARGIN = 0.2  # by which it ends earlier by the worker's own clock
+RENEW = 0.4  # between two renewals of a worker's lease
 LEAD = 1.5  # of whoever leads
 
 
@@ -37,6 +40,8 @@ class Store:
         Of whoever leads.
     lead : float
         When its lease ends.
+    away_until : float
+        Before that time it does not answer.
     """
 
     record: Record
@@ -45,6 +50,7 @@ class Store:
     leases: dict[str, float] = field(default_factory=dict)
     term: int = 0
     lead: float = 0.0
+    away_until: float = 0.0
 
     def alive(self, now: float) -> list[str]:
         """Return the workers whose leases run."""
@@ -63,12 +69,15 @@ class SharedWorker(Worker):
         When its lease ends by its own clock.
     on_fenced : callable
         Called when it is no member any more.
+    reaches : callable
+        Tells whether the store answers.
     """
 
     store: Store = field(kw_only=True)
     pid: int = field(kw_only=True)
     until: float = 0.0
     on_fenced: Callable[[], object] = field(kw_only=True)
+    reaches: Callable[[], bool] = field(default=lambda: True, kw_only=True)
     held: dict[int, int] = field(default_factory=dict)
     _going: dict[int, list[int]] = field(default_factory=dict)  # partitions that are deleted
 
@@ -82,6 +91,8 @@ class SharedWorker(Worker):
 
     def commit(self) -> None:
         """Write what has changed of partitions that are this worker's, then say what may be."""
+        if not self.reaches():
+            return
         if self.store.members.get(self.name) != self.pid:
             self.on_fenced()
             return
@@ -172,3 +183,13 @@ class SharedWorker(Worker):
         arriving = [(move, partitions, False) for move, partitions in self._coming.items()]
         arriving += [(each.move, list(each.epochs), True) for each in self._unkept]
         self.tell("reported", [self.name, departing, arriving])
+
+
+def table_of(value: dict[str, Any]) -> wire.FleetTable:
+    """Return a table of fewer partitions than real ones have."""
+    return wire.FleetTable(
+        value["version"],
+        tuple(wire.FleetWorker(**worker) for worker in value["workers"]),
+        np.frombuffer(value["owners"], "<u2").astype(np.uint16),
+        np.frombuffer(value["epochs"], "<u4").astype(np.uint32),
+    )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, TypeAlias
 
+from .. import wire
 from .record import Record
 
 
 class Spawn(NamedTuple):
-    """Start the process of a worker, with its store in a folder."""
+    """Start the process of a worker, with its store in a folder; where it was, if it was."""
 
     worker: str
     folder: str
+    former: wire.FleetWorker | None = None
 
 
 class Wait(NamedTuple):

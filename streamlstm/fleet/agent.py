@@ -11,46 +11,25 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
-
-import zmq
+from typing import Any
 
 from .. import __version__, wire
 from ..errors import EndpointError
-from ..serving.access.authenticator import Authenticator
 from ..serving.access.curve_server import CurveServer
-from ..serving.endpoints import describe_bind_error
 from ..serving.fleet_reload import WANTED
-from ..serving.stores.redis_lead import Leader
 from ..serving.wakeup import Wakeup
+from .agent_sockets import AgentSockets
 from .agents import SILENT_SECONDS, Agents
-from .launcher import Ended, Said, model_name
+from .launcher import Ended, Said
 from .leading import Leading
 from .machine import ENDED_WELL, Machine
-from .model import FleetModel
+from .machine_model import MachineModel
 from .office import Office
-from .reload import IS_DONE, SWITCHES
 from .watch import HANG_SECONDS, unready
 
 BEAT_SECONDS = 0.25  # between two words to the leader
 LEAVE_SECONDS = 30.0  # in which a machine hands over what it has, when it is asked to end
 TAKEN_SECONDS = 2 * SILENT_SECONDS  # in which whoever had a machine's name is given up
-GONE_MS = 500  # for which a last word waits to be sent
-
-
-class Model(NamedTuple):
-    """What a machine serves.
-
-    Attributes
-    ----------
-    file : Path or None
-        None for a detector.
-    fingerprint : str
-    """
-
-    file: Path | None
-    fingerprint: str
 
 
 class Agent:
@@ -66,7 +45,7 @@ class Agent:
         URL of the store that all machines share.
     address : str
         The endpoint at which other machines reach this one.
-    model : Model
+    model : MachineModel
     workers, capacity : int
         Of this machine.
     log : callable
@@ -89,7 +68,7 @@ class Agent:
         name: str,
         store: str,
         address: str,
-        model: Model,
+        model: MachineModel,
         workers: int,
         capacity: int,
         log: Callable[[str], None],
@@ -102,25 +81,15 @@ class Agent:
         self._log, self._on_ready = log, on_ready
         self._run = secrets.token_hex(8)
         self.seen: dict[str, Any] = {"version": 0, "moving": 0, "workers": []}
-        self._number: int | None = None
         if model.file is not None:
-            self._number = 0
             machine.use_model(0, model.file.read_bytes())
-        self._context = zmq.Context()
-        self._hub: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
-        self._hub.set_hwm(0)
-        self._hub.set(zmq.LINGER, 0)
-        self._key = None if curve is None else curve.key
-        self._authenticator: Authenticator | None = None
-        if curve is not None:
-            curve.configure(self._hub, "control")
-            self._authenticator = Authenticator(self._context, curve, lambda: None)
-            self._authenticator.start()
-        bound = self._bind(address)
-        public = "" if self._key is None else self._key.public
+        try:
+            self._sockets = AgentSockets(address, curve)
+        except EndpointError:
+            machine.close()
+            raise
+        bound, public = self._sockets.bound, self._sockets.public
         self._leading = Leading(store, name, bound, public, machine.wakeup.nudge)
-        self._leader: Leader | None = None  # to whom the link is
-        self._link: zmq.Socket[bytes] | None = None
         self._office: Office | None = None
         self._joined = self._ready = self._leaves = self._done = False
         self._deadline = float("inf")  # of leaving, or of the machine's name
@@ -139,16 +108,6 @@ class Agent:
             "dismiss": self._dismiss,
         }
 
-    def _bind(self, address: str) -> str:
-        try:
-            self._hub.bind(address)
-        except zmq.ZMQError as error:
-            self._release()
-            self._machine.close()
-            said = describe_bind_error(error, "control")
-            raise EndpointError(f"--control {address}: {said}") from None
-        return self._hub.get_string(zmq.LAST_ENDPOINT)
-
     def run(self) -> bool:
         """Serve until this machine has left; tell whether every worker ended well.
 
@@ -165,14 +124,13 @@ class Agent:
             while not self._done:
                 self._turn()
             ended_well = machine.stop_all()
-        self._say("gone")
+        self._sockets.say("gone")
         return ended_well
 
     def _turn(self) -> None:
         self._follow_leader()
-        links = [] if self._link is None else [self._link]
         wait = max(min(self._next_beat, self._deadline) - time.monotonic(), 0.0)
-        for event in self._machine.poll(wait, *links):
+        for event in self._machine.poll(wait, *self._sockets.links):
             if isinstance(event, Said):
                 self._said(event)
             elif isinstance(event, Ended):
@@ -183,7 +141,7 @@ class Agent:
         now = time.monotonic()
         if now >= self._next_beat:
             self._next_beat = now + BEAT_SECONDS
-            self._say("beat")
+            self._sockets.say("beat")
         if self._leaves and now >= self._deadline:
             self._log(f"machine {self._name}: did not hand over all in {LEAVE_SECONDS:.0f} s")
             self._done = True
@@ -199,35 +157,14 @@ class Agent:
             raise error
         if (table := leading.won()) is not None:
             self._log(f"machine {self._name} leads the fleet")
-            agents = Agents(self._hub, Wakeup(), self._file)
-            agents.model = FleetModel(
-                self._model.file, agents.use_model, self._number, self._model.fingerprint
-            )
+            agents = Agents(self._sockets.hub, Wakeup(), self._machine.model)
+            agents.model = self._model.of_fleet(agents.use_model)
             self._office = Office(table, agents, self._evicts, self._log)
         leader = leading.leader
-        if leader is None or leader == self._leader:
-            return
-        if self._link is not None:
-            self._link.close()
-        self._leader, self._joined = leader, False
-        self._link = link = self._context.socket(zmq.DEALER)
-        link.set_hwm(0)
-        link.set(zmq.LINGER, GONE_MS)
-        self._set_keys(link, leader)
-        link.connect(leader.address)
-        self._join()
-
-    def _set_keys(self, link: zmq.Socket[bytes], leader: Leader) -> None:
-        key = self._key
-        if leader.public != ("" if key is None else key.public):
-            raise EndpointError(
-                f"--key: the machine {leader.machine}, which leads the fleet, has another key than "
-                "this one, or none; give all machines the same --key"
-            )
-        if key is not None and key.secret is not None:
-            link.set(zmq.CURVE_PUBLICKEY, key.public.encode())
-            link.set(zmq.CURVE_SECRETKEY, key.secret.encode())
-            link.set(zmq.CURVE_SERVERKEY, key.public.encode())
+        if leader is not None and leader != self._sockets.leader:
+            self._joined = False
+            self._sockets.connect(leader)
+            self._join()
 
     def _close_office(self) -> None:
         if self._office is not None:
@@ -235,23 +172,19 @@ class Agent:
             self._office = None
             self._leading.leads = False
 
-    def _file(self, number: int) -> bytes:
-        """Return the file of a model."""
-        return (self._machine.folder / model_name(number)).read_bytes()
-
     def _join(self) -> None:
         """Tell the leader what is here."""
         machine, here = self._machine, (socket.gethostname(), os.getpid())
-        about = __version__, self._name, self._run, *here, self._model.fingerprint, self._number
+        model = self._model.fingerprint, self._model.number
+        about = (
+            *(__version__, self._name, self._run, *here, *model),
+            *(self._workers, self._capacity),
+        )
         running = [
             (worker, machine.pid(worker), machine.hellos.get(worker)) for worker in machine.workers
         ]
         known = self._leading.is_known
-        self._say("join", (*about, self._workers, self._capacity), known, self._leaves, running)
-
-    def _say(self, name: str, *fields: Any) -> None:
-        if self._link is not None:
-            self._link.send(wire.encode_control(name, *fields))
+        self._sockets.say("join", about, known, self._leaves, running)
 
     # --- what happens here ---
 
@@ -265,24 +198,17 @@ class Agent:
         fields = list(message.fields)
         wants = message.name == "ask" and fields[0] == "reload"
         if wants or (message.name == "reload" and fields[2] == WANTED):
-            fields.append(self._content())
+            fields.append(self._model.content())
         frame = wire.encode_control(message.name, *fields)
         if message.name == "ask":
             self._asked[event.sender] = frame
         if self._joined:
-            self._say("said", event.sender, frame)
-
-    def _content(self) -> bytes | None:
-        """Return the model's file as it is now."""
-        try:
-            return None if self._model.file is None else self._model.file.read_bytes()
-        except OSError:
-            return b""  # which no worker takes
+            self._sockets.say("said", event.sender, frame)
 
     def _ended(self, event: Ended) -> None:
-        self._say("ended", *event)
+        self._sockets.say("ended", *event)
         if not self._ready and event.status not in ENDED_WELL:
-            self._say("gone")
+            self._sockets.say("gone")
             raise EndpointError(
                 f"{event.worker} could not start, so the machine {self._name} has not joined the "
                 "fleet; its last lines above say why"
@@ -294,24 +220,21 @@ class Agent:
             self._done = True
             return
         self._leaves, self._deadline = True, time.monotonic() + LEAVE_SECONDS
-        self._say("leaves")
+        self._sockets.say("leaves")
 
     # --- what the leader says ---
 
     def _receive(self) -> None:
-        link = self._link
-        while link is not None and link is self._link:
-            try:
-                message = wire.decode_control(link.recv(zmq.NOBLOCK))
-            except zmq.Again:
-                return
+        for message in self._sockets.received():
             self._commands[message.name](*message.fields)
 
     def _on_joined(self, number: int | None) -> None:
         self._joined = self._leading.is_known = True
-        self._number, self._deadline = number, float("inf") if not self._leaves else self._deadline
+        self._model.number = number
+        if not self._leaves:
+            self._deadline = float("inf")
         for sender, frame in self._asked.items():
-            self._say("said", sender, frame)
+            self._sockets.say("said", sender, frame)
 
     def _on_refused(self, again: bool, reason: str) -> None:
         now = time.monotonic()
@@ -322,9 +245,11 @@ class Agent:
         time.sleep(BEAT_SECONDS)
         self._join()
 
-    def _start(self, worker: str, model: int | None, options: Sequence[str]) -> None:
-        self._machine.start(worker, model, options)
-        self._say("started", worker, self._machine.pid(worker))
+    def _start(
+        self, worker: str, model: int | None, options: Sequence[str], ports: Sequence[int]
+    ) -> None:
+        self._machine.start(worker, model, options, ports)
+        self._sockets.say("started", worker, self._machine.pid(worker))
 
     def _tell(self, to: bytes, frame: bytes) -> None:
         self._asked.pop(to, None)
@@ -343,11 +268,8 @@ class Agent:
             if serve < max(wanted, self._workers) or not self._machine.serves:
                 return
         self._workers = wanted
-        reload = status["reload"]
-        if reload is not None and reload["state"] in (SWITCHES, IS_DONE):
-            self._number = reload["number"]
-            self._model = self._model._replace(fingerprint=reload["model"])
-        leader = "" if self._leader is None else self._leader.machine
+        self._model.follow(status["reload"])
+        leader = "" if self._sockets.leader is None else self._sockets.leader.machine
         self._machine.show({"machine": self._name, "leader": leader, **status})
         if not self._ready:
             self._ready = True
@@ -376,17 +298,8 @@ class Agent:
         self._machine.stop_all()
         self._close_office()
         self._leading.close()
-        if self._link is not None:
-            self._link.close()
-        self._release()
+        self._sockets.close()
         self._machine.close()
-
-    def _release(self) -> None:
-        """Free the sockets."""
-        self._hub.close()
-        if self._authenticator is not None:
-            self._authenticator.close()
-        self._context.term()
 
     def __enter__(self) -> Agent:
         return self

@@ -123,9 +123,11 @@ class Agents:
         for machine in self._hands:
             self._send(machine, name, *fields)
 
-    def start(self, worker: str, model: int | None, options: Sequence[str]) -> None:
+    def start(
+        self, worker: str, model: int | None, options: Sequence[str], ports: Sequence[int]
+    ) -> None:
         """Let the process of a worker be started on its machine."""
-        self._send(machine_of(worker), "start", worker, model, list(options))
+        self._send(machine_of(worker), "start", worker, model, list(options), list(ports))
 
     def stop(self, worker: str) -> None:
         """Let the process of a worker be asked to end."""

@@ -171,6 +171,7 @@ class Coordinator(Orders):
         if member is None:  # nobody waits for it any more
             return [Stop(name)]
         member.where, member.pid, member.new, member.at_home = where, pid, False, True
+        self.former[name] = where
         self.levels = True
         self.list_workers()
         mine = self.owned.of(name)  # if it has come back, with what its store has

@@ -14,6 +14,7 @@ from .actions import Action, Dismiss, Publish, Remove, Say, Spawn, Stop, Tell, W
 from .coordinator import Coordinator
 from .launcher import Launcher
 from .record import Record
+from .sockets import ports_of
 from .storage import Storage
 
 RETRY_SECONDS = 0.3  # between two attempts while the store fails
@@ -100,8 +101,8 @@ class Doing:
 
     def _execute(self, action: Action) -> None:
         match action:
-            case Spawn(worker, folder):
-                self._launcher.start(worker, *self._options(folder))
+            case Spawn(worker, folder, former):
+                self._launcher.start(worker, *self._options(folder), ports_of(former))
             case Wait(worker, seconds):
                 self.waiting[worker] = time.monotonic() + seconds
             case Stop(worker):

@@ -64,7 +64,9 @@ class Launcher(Protocol):
     def serves(self) -> bool:
         """True when what stands beside the workers, such as a gateway, serves."""
 
-    def start(self, worker: str, model: int | None, options: Sequence[str]) -> None:
+    def start(
+        self, worker: str, model: int | None, options: Sequence[str], ports: Sequence[int]
+    ) -> None:
         """Start the process of a worker.
 
         Parameters
@@ -74,6 +76,8 @@ class Launcher(Protocol):
             Number of the model, None where it is named among the options of all.
         options : sequence of str
             Besides those of all workers.
+        ports : sequence of int
+            That it had before, if it did: it takes them again if it can.
         """
 
     def stop(self, worker: str) -> None:

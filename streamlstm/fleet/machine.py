@@ -93,11 +93,14 @@ class Machine:
         if self._gateway is not None:
             self._processes[GATEWAY] = self._gateway.start()
 
-    def start(self, worker: str, model: int | None, options: Sequence[str]) -> None:
+    def start(
+        self, worker: str, model: int | None, options: Sequence[str], ports: Sequence[int]
+    ) -> None:
         """Start the process of a worker."""
         file = [] if model is None else [str(self.folder / model_name(model))]
         self._model = max(self._model, model or 0)
         where = [f"--{name}={where}" for name, where in self._sockets.of(worker).items()]
+        where += self._sockets.again(ports)
         given = ["--fleet", self.control, "--fleet-name", worker, *where, *options]
         self._processes[worker] = Process(worker, [*file, *self._arguments, *given])
 
@@ -205,6 +208,10 @@ class Machine:
         (self.folder / model_name(number)).write_bytes(content)
         for before in range(self._model):
             (self.folder / model_name(before)).unlink(missing_ok=True)
+
+    def model(self, number: int) -> bytes:
+        """Return the file of a model."""
+        return (self.folder / model_name(number)).read_bytes()
 
     # --- the end ---
 

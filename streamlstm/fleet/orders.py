@@ -174,7 +174,7 @@ class Orders(Sharing):
         member = self.members[name]
         member.starts, member.ends = True, False
         member.join = self.joins.get(member.machine, 0)
-        return Spawn(name, self.owned.record.folder(name))
+        return Spawn(name, self.owned.record.folder(name), self.former.get(name))
 
     def member(self, name: str) -> Member:
         """Return a worker by its name, which a person has given."""

@@ -55,6 +55,8 @@ class Sharing:
         Those that are there, and whether each leaves.
     joins : dict of str to int
         How often each machine has joined.
+    former : dict of str to FleetWorker
+        Where each worker was that has served; on its machine it can be there again.
     weight : float64[PARTITIONS]
         Of each partition (balance.py).
     moves : Moves
@@ -73,6 +75,7 @@ class Sharing:
     members: dict[str, Member] = field(default_factory=dict)
     machines: dict[str, bool] = field(default_factory=lambda: {"": False})
     joins: dict[str, int] = field(default_factory=dict)
+    former: dict[str, wire.FleetWorker] = field(default_factory=dict)
     weight: NDArray[np.float64] = field(default_factory=lambda: weights(np.zeros(wire.PARTITIONS)))
     moves: Moves = field(init=False)
     held: bool = False
@@ -87,6 +90,7 @@ class Sharing:
     def begin(self, owned: Ownership) -> None:
         """Share what a record says."""
         self.owned = owned
+        self.former |= {worker.name: worker for worker in owned.table.workers if worker.router}
         self.moves = Moves(owned)
         self.heirs = Inheritance(self.stores, owned, self.moves)
 

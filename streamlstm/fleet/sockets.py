@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
+from .. import wire
 from ..errors import EndpointError
 
 NAMES = ("router", "pull", "xpub")
@@ -52,3 +54,17 @@ class WorkerSockets:
                 f"{first} to {first + 2}; begin with a lower port"
             )
         return {name: f"{self._host}:{first + n}" for n, name in enumerate(NAMES)}
+
+    def again(self, ports: Sequence[int]) -> list[str]:
+        """Return options with which a worker takes these ports again, where the system chose."""
+        if self._port != "*":
+            return []
+        return [f"--fleet-ports={port}" for port in ports]
+
+
+def ports_of(where: wire.FleetWorker | None) -> list[int]:
+    """Return the ports of a worker, in the order of ``NAMES``; none where it has other sockets."""
+    places = [] if where is None else [where.router, where.pull, where.xpub]
+    if not all(place.startswith("tcp://") for place in places):
+        return []
+    return [int(place.rpartition(":")[2]) for place in places]

@@ -144,7 +144,7 @@ class Supervisor:
 
     def _limit(self) -> None:
         for worker, slots in self.watch.limits().items():
-            self._doing.tell(worker, "limit", slots)
+            self._doing.tell(worker, "limit", slots, self.watch.capacity)
 
     # --- what happens ---
 
@@ -275,7 +275,7 @@ class Supervisor:
 
     def _options(self, folder: str) -> tuple[int | None, Sequence[str]]:
         """Return the model and the options with which a worker starts."""
-        slots = capacity.slots_of(sum(self.watch.capacities.values()))
+        slots = capacity.slots_of(self.watch.capacity)
         return self._model.number, ["--capacity", str(slots), *self._storage.options(folder)]
 
     def __enter__(self) -> Supervisor:

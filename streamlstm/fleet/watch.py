@@ -65,6 +65,11 @@ class Watch:
         self.loads.smooth()
         self.seen = self.status()
 
+    @property
+    def capacity(self) -> int:
+        """Streams that all workers together may have in memory."""
+        return sum(self.capacities.values())
+
     def limits(self) -> dict[str, int]:
         """Return how many streams each worker may have in memory."""
         streams, members = self.loads.streams(), self._coordinator.members
@@ -78,7 +83,7 @@ class Watch:
 
     def status(self) -> dict[str, Any]:
         """Return the workers, what they have and what they do."""
-        found, now = self._coordinator.status(), time.monotonic()
+        found, now = {**self._coordinator.status(), "capacity": self.capacity}, time.monotonic()
         found["reload"] = None if self._model.reload is None else self._model.reload.status()
         for worker in found["workers"]:
             worker |= self.loads.of(worker["name"], now)

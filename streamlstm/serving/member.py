@@ -105,7 +105,7 @@ class Member:
             "records": self._records,
             "end": self._end,
             "kept": self._kept,
-            "limit": streams.set_limit,
+            "limit": self._limit,
             "report": self._report,
         }
 
@@ -155,6 +155,10 @@ class Member:
         self._partitions.set(partitions, layout.HERE)
         self._partitions.unsettled[partitions] = False
         self._preload()
+
+    def _limit(self, slots: int, of_fleet: int) -> None:
+        self._streams.set_limit(slots)
+        self._partitions.capacity = of_fleet
 
     def _preload(self) -> None:
         if self._preloading is not None:

@@ -57,6 +57,8 @@ class Partitions:
         The last one that came.
     name : str
         This worker's, once it has joined its fleet.
+    capacity : int or None
+        Streams that all workers of the fleet together may have in memory, once that is known.
     suspended : bool
         Whether the lease has ended by this worker's own clock: states say ARRIVING for HERE then.
     on_return : callable
@@ -65,6 +67,7 @@ class Partitions:
 
     def __init__(self, shared: SharedStore | None = None) -> None:
         self._shared, self.suspended, self.name = shared, False, ""
+        self.capacity: int | None = None
         self._own: NDArray[np.uint8] = np.zeros(wire.PARTITIONS, np.uint8)
         self._before: NDArray[np.uint32] = np.zeros(wire.PARTITIONS, np.uint32)
         self.on_return: Callable[[Sequence[int]], object] = lambda _: None

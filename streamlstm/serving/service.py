@@ -358,6 +358,7 @@ class Service:
             "weights": engine.weights,
             "streams": len(engine),
             "capacity": engine.capacity,
+            "fleet_capacity": None if self.partitions is None else self.partitions.capacity,
             "limits": {
                 "message_bytes": self.max_message_bytes,
                 "streams": wire.MAX_STREAMS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -15,6 +16,8 @@ from ..errors import EndpointError
 from .access.curve_server import CurveServer
 from .connections import Connections
 from .endpoints import check_endpoint, describe_bind_error
+
+_LOG = logging.getLogger(__name__)
 
 HIGH_WATER_MARK = 1_000  # messages queued in each direction, for each peer of the ROUTER
 # Messages queued from each peer of the PULL socket, of any size: their number times their size is
@@ -101,15 +104,17 @@ def bind_sockets(
     insecure: bool = False,
     curve: CurveServer | None = None,
     connections: Connections | None = None,
+    former_ports: Sequence[int] | None = None,
 ) -> Sockets:
     """Return the sockets of a worker, bound to the endpoints of ROUTER, PULL and XPUB.
 
     Parameters and errors are those of :func:`bind_socket`.
     """
+    ports = former_ports or (None, None, None)
     bound: list[zmq.Socket[bytes]] = []
     try:
-        for kind, name, endpoint in zip(
-            (zmq.ROUTER, zmq.PULL, zmq.XPUB), Sockets._fields, endpoints, strict=True
+        for kind, name, endpoint, port in zip(
+            (zmq.ROUTER, zmq.PULL, zmq.XPUB), Sockets._fields, endpoints, ports, strict=True
         ):
             bound.append(
                 bind_socket(
@@ -121,6 +126,7 @@ def bind_sockets(
                     insecure=insecure,
                     curve=curve,
                     connections=connections,
+                    former_port=port,
                 )
             )
     except BaseException:
@@ -141,6 +147,7 @@ def bind_socket(
     insecure: bool = False,
     curve: CurveServer | None = None,
     connections: Connections | None = None,
+    former_port: int | None = None,
 ) -> zmq.Socket[bytes]:
     """Return a bound socket.
 
@@ -161,6 +168,9 @@ def bind_socket(
         Only clients with a key that it authorizes may connect; then all addresses are allowed.
     connections : Connections, optional
         Not started yet; bounds the number of connections.
+    former_port : int, optional
+        Where this worker was before it was started again: taken if it is free and the system
+        chooses the port, so that addresses which clients know stay true.
 
     Raises
     ------
@@ -191,7 +201,8 @@ def bind_socket(
         if connections is not None:
             connections.watch(socket, name)
         socket.set(zmq.IPV6, int("[" in address))
-        socket.bind(address)
+        if former_port is None or not _is_bound_again(socket, name, address, former_port):
+            socket.bind(address)
     except zmq.ZMQError as error:
         _close(socket)
         reason = describe_bind_error(error, name)
@@ -200,6 +211,22 @@ def bind_socket(
         _close(socket)
         raise
     return socket
+
+
+def _is_bound_again(socket: zmq.Socket[bytes], name: str, address: str, former_port: int) -> bool:
+    """Bind a socket to its former port, if the system may choose that; tell whether it is."""
+    if not address.endswith(":*"):
+        return False
+    try:
+        socket.bind(f"{address[:-1]}{former_port}")
+    except zmq.ZMQError as error:
+        _LOG.warning(
+            "--%s %s: port %d, where this worker was before, cannot be had again (%s); it is at "
+            "another one now, which clients learn from the table",
+            *(name, address, former_port, error.strerror),
+        )
+        return False
+    return True
 
 
 def _close(socket: zmq.Socket[bytes], linger: int = 0) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import NoReturn
@@ -91,6 +91,8 @@ class Worker:
     max_connections : int, optional
         Connections of all sockets together; further ones are closed at once. Left out, 1,000, or
         as many as the process may open files for.
+    former_ports : sequence of int, optional
+        Of ROUTER, PULL and XPUB, as :func:`.sockets.bind_sockets` has them.
 
     Attributes
     ----------
@@ -122,6 +124,7 @@ class Worker:
         spin: float = 0.0,
         curve: CurveServer | None = None,
         max_connections: int | None = None,
+        former_ports: Sequence[int] | None = None,
     ) -> None:
         limit = connection_limit(max_connections)
         self._service = service
@@ -151,6 +154,7 @@ class Worker:
                 insecure=insecure,
                 curve=curve,
                 connections=connections,
+                former_ports=former_ports,
             )
             resources.callback(sockets.close)
             resources.callback(SocketFiles(sockets).remove)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,34 @@ class Told:
                 assert (sockets.step(stream, self.seq, x).values == y).all()
         finally:
             sockets.close()
+
+    def send_again(self) -> None:
+        """Send again what the last commit of a worker that was killed does not have."""
+        sockets = PlainSockets(self.router)
+        for stream in STREAMS:
+            last = sockets.ask(stream, wire.Last([stream]))
+            assert isinstance(last, wire.Done)
+            for seq in range(last.value[0] + 1, self.seq + 1):
+                sockets.step(stream, seq, [0.5, float(seq)])
+        sockets.close()
+
+
+def kill_and_wait(fleet: FleetProcess, name: str, port: int | None = None) -> dict[str, str]:
+    """Kill a worker, take a port of it, and wait until it is back; return where it is then."""
+    before = fleet.workers()[name]
+    os.kill(before["pid"], signal.SIGKILL)
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        while port is not None:
+            with suppress(OSError):  # while the one that was killed has it
+                taken.bind(("127.0.0.1", port))
+                taken.listen()
+                break
+        found = before
+        while found["pid"] in (None, before["pid"]) or not fleet.ask("status")["settled"]:
+            time.sleep(0.02)
+            found = fleet.workers()[name]
+    return {kind: found[kind] for kind in ("router", "pull", "xpub")}
 
 
 @pytest.fixture(scope="module")
@@ -156,21 +185,21 @@ def test_a_worker_whose_time_is_over_is_sent_away(fleet: FleetProcess, told: Tol
 
 
 def test_half_of_the_workers_gone(fleet: FleetProcess, told: Told) -> None:
-    os.kill(fleet.workers()["w1"]["pid"], signal.SIGKILL)
+    """The one that is started again is where it was, unless somebody else is there by then."""
     told.router = fleet.workers()["w0"]["router"]
-    found = fleet.ask("status")
-    while not found["settled"] or not any(each["restarts"] for each in found["workers"]):
-        time.sleep(0.02)
-        found = fleet.ask("status")
-    sockets = PlainSockets(told.router)
-    for stream in STREAMS:  # a client would send again what the last commit does not have
-        last = sockets.ask(stream, wire.Last([stream]))
-        assert isinstance(last, wire.Done)
-        for seq in range(last.value[0] + 1, told.seq + 1):
-            sockets.step(stream, seq, [0.5, float(seq)])
-    sockets.close()
+    before = fleet.workers()["w1"]
+    where = kill_and_wait(fleet, "w1")
+    assert where == {kind: before[kind] for kind in where}
+    told.send_again()
     told.step()
     assert any("INFO w1 ended with status -9 (SIGKILL)" in line for line in fleet.lines)
+    port = int(where["pull"].rpartition(":")[2])
+    there = kill_and_wait(fleet, "w1", port)
+    assert [kind for kind in where if where[kind] != there[kind]] == ["pull"]
+    said = f"port {port}, where this worker was before, cannot be had again"
+    assert any(said in line for line in fleet.lines)
+    told.send_again()
+    told.step()
 
 
 def test_a_store_that_is_deleted_is_written_again(

@@ -88,7 +88,10 @@ def test_status_says_what_each_worker_has_and_does(
         assert len(STREAMS) <= each["capacity"] <= 1000
     lines = run("fleet", "status", folder=folder).splitlines()
     assert lines[0].split()[:4] == ["worker", "pid", "partitions", "streams"]
-    assert lines[-1].split()[:5] == ["all", "2", "1,024", str(len(STREAMS)), lines[-1].split()[4]]
+    assert lines[-2].split()[:4] == ["all", "2", "1,024", str(len(STREAMS))]
+    assert lines[-1] == f"{len(STREAMS)} streams in memory, of 1,000 that may be"
+    info = json.loads(run("info", "--endpoints", "fleet.json", "--json", folder=folder))
+    assert (info["capacity"], shown["capacity"]) == (1000, 1000)
 
 
 def test_every_line_of_the_log_has_a_time(fleet: FleetProcess) -> None:

@@ -91,9 +91,9 @@ def test_a_machine_gets_the_model_and_says_what_runs(hub: Hub) -> None:
     assert a.heard() == ("joined", [3])
     assert hub.agents.runs("a.w0", 5)
     assert not hub.agents.runs("a.w0", 6)
-    hub.agents.start("a.w1", 3, ["--capacity", "9"])
-    hub.agents.start("b.w0", 3, [])  # of a machine that is not there: nothing
-    assert a.heard() == ("start", ["a.w1", 3, ["--capacity", "9"]])
+    hub.agents.start("a.w1", 3, ["--capacity", "9"], [4001, 4002, 4003])
+    hub.agents.start("b.w0", 3, [], [])  # of a machine that is not there: nothing
+    assert a.heard() == ("start", ["a.w1", 3, ["--capacity", "9"], [4001, 4002, 4003]])
     a.say("said", b"\0id", wire.encode_control("ask", "status"))
     [(sender, message)] = hub.events()
     assert message == ("ask", ["status"])

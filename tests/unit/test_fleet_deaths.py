@@ -43,7 +43,7 @@ def told(actions: list[Action], name: str) -> list[tuple[str, tuple[object, ...]
 def test_survivors_get_as_many_partitions_each_and_the_folder() -> None:
     coordinator = serving(4)
     actions = coordinator.died("w1", 20.0)
-    assert Spawn("w1", "worker-w1.1") in actions
+    assert Spawn("w1", "worker-w1.1", coordinator.former["w1"]) in actions
     adopted = dict(told(actions, "adopt"))
     assert sorted(adopted) == ["w0", "w2", "w3"]
     assert {fields[2] == ["worker-w1.0"] for fields in adopted.values()} == {True}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from time import sleep
 
 import numpy as np
@@ -176,3 +178,36 @@ def test_a_publisher_finds_who_has_the_streams_of_a_worker_that_ended_while_noth
         found = pool.submit(publisher.last_seq, "pump-8")
         pool.submit(fleet.b.answer_claim, fleet.died)
         assert found.result(10) == 5
+
+
+def test_a_file_that_names_nobody_who_lives_is_told_and_read_again(
+    fleet: Fleet, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both at first, and when all workers of the table have ended."""
+    file = tmp_path / "fleet.json"
+
+    def names(router: str) -> None:
+        file.write_text(json.dumps({"workers": [{"router": router}]}))
+
+    def wait_until_told() -> None:
+        while f"{file}: no worker answers" not in caplog.text:
+            sleep(0.01)
+        assert "fleet status --endpoints" in caplog.text
+        caplog.clear()
+
+    only_a = fleet.before._replace(workers=(fleet.a.where,))
+    only_b = fleet.left._replace(epochs=fleet.left.epochs + 1)
+    names("tcp://127.0.0.1:1")
+    with Client(endpoints=file, timeout=20.0) as client:
+        future = client.submit("pump-7", X, seq=5)
+        wait_until_told()
+        for player, table in ((fleet.a, only_a), (fleet.b, only_b)):
+            names(player.where.router)
+            envelope, message = player.receive(table)
+            assert isinstance(message, wire.Step)
+            player.answer(envelope, wire.Prediction("pump-7", message.seq, Y.tobytes()))
+            assert (future.result(20) == Y).all()
+            if player is fleet.a:
+                player.socket.close(linger=0)
+                future = client.submit("pump-7", X, seq=6)
+                wait_until_told()

@@ -11,12 +11,14 @@ import pytest
 
 from benchmarks.virtual import machine_schedule
 from benchmarks.virtual.clock import Clock
-from benchmarks.virtual.fleet import FaultError
 from benchmarks.virtual.machines import Machines
 from benchmarks.virtual.schedule import PARTITIONS, Publisher, run
 from benchmarks.virtual.shared import SharedWorker
-from benchmarks.virtual.worker import Worker
+from benchmarks.virtual.shared_fleet import SharedFleet
+from benchmarks.virtual.truth import FaultError
+from benchmarks.virtual.worker import HERE, Worker
 from streamlstm.fleet.coordinator import Coordinator
+from streamlstm.fleet.members import Stores
 from streamlstm.fleet.moves import Moves
 from streamlstm.fleet.ownership import Ownership
 from streamlstm.fleet.takeover import Takeover
@@ -100,7 +102,7 @@ def test_a_schedule_of_machines_that_was_wrong_once(seed: int) -> None:
     ],
 )
 def test_a_schedule_that_was_wrong_once(seed: int) -> None:
-    run(seed)
+    run(seed, Stores.OWN)
 
 
 def test_the_same_seed_is_the_same_schedule() -> None:
@@ -128,7 +130,27 @@ def test_a_fault_is_found(
 ) -> None:
     monkeypatch.setattr(where, name, fault)
     with pytest.raises(FaultError, match="seed"):
-        deque(map(run, seeds), maxlen=0)
+        deque((run(seed, Stores.OWN) for seed in seeds), maxlen=0)
+
+
+def answers_without_a_lease(_: SharedFleet, worker: Worker, partition: int) -> bool:
+    return worker.states.get(partition) == HERE
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "fault", "seed"),
+    [
+        pytest.param(SharedFleet, "_answers", answers_without_a_lease, 81, id="a lease is over"),
+        pytest.param(SharedWorker, "renew", lambda *_: None, 0, id="nobody renews a lease"),
+        pytest.param(Moves, "to_purge", lambda *_: [], 71, id="nothing is purged"),
+    ],
+)
+def test_a_fault_with_one_store_is_found(
+    where: type, name: str, fault: Callable[..., object], seed: int, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(where, name, fault)
+    with pytest.raises(FaultError, match="seed"):
+        run(seed, Stores.SHARED)
 
 
 def turn_nothing_back(*_: Any) -> list[Any]:

@@ -86,7 +86,8 @@ def run_agent(
     systemd: Notifier,
 ) -> bool:
     """Run the agent of this machine; tell whether all ended well."""
-    from streamlstm.fleet.agent import Agent, Model
+    from streamlstm.fleet.agent import Agent
+    from streamlstm.fleet.machine_model import MachineModel
     from streamlstm.serving.access.curve_server import CurveServer
 
     from .metrics import serving_metrics
@@ -96,7 +97,7 @@ def run_agent(
         joining.name,
         store,
         joining.address,
-        Model(given["model"], given["fingerprint"]),
+        MachineModel(given["model"], given["fingerprint"]),
         workers,
         capacity,
         log,

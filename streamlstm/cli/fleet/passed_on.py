@@ -23,6 +23,7 @@ OWN = {
     "fleet_parent": "streamlstm fleet starts the workers with it",
     "fleet_name": "streamlstm fleet starts the workers with it",
     "fleet_epoch": "streamlstm fleet starts the workers with it",
+    "fleet_ports": "streamlstm fleet starts the workers with it",
 }
 
 

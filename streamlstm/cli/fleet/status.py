@@ -38,6 +38,8 @@ def show(found: Mapping[str, Any], as_json: bool) -> None:
     from ..console import console
 
     console.print(table_of(found["workers"], console.width))
+    streams = sum(worker["streams"] or 0 for worker in found["workers"])
+    console.print(f"{streams:,} streams in memory, of {found['capacity']:,} that may be")
     if found["moving"]:
         console.print(f"{found['moving']:,} partitions are on their way to another worker")
     for agent in found.get("agents", []):

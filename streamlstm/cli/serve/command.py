@@ -184,6 +184,7 @@ def serve(
     fleet: Annotated[str | None, Option(hidden=True)] = None,
     fleet_name: Annotated[str, Option(hidden=True)] = "",
     fleet_epoch: Annotated[int | None, Option(hidden=True)] = None,
+    fleet_ports: Annotated[list[int] | None, Option(hidden=True)] = None,
     fleet_parent: Annotated[int | None, Option(hidden=True)] = None,
     other_model: Annotated[
         str,
@@ -287,6 +288,7 @@ def serve(
             spin=spin * 1e-6,
             curve=curve,
             max_connections=max_connections,
+            former_ports=fleet_ports,
         ) as worker,
         serving_metrics(service, metrics, insecure=insecure) if metrics else nullcontext() as url,
         worker.on_signals(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable
 
@@ -9,6 +10,9 @@ from ... import wire
 from ...errors import EndpointError
 from .seeds import Seeds
 
+_LOG = logging.getLogger(__name__)
+
+SILENT = 1.0  # seconds without any answer after which that is told
 SHORTEST, LONGEST = 0.01, 0.2  # seconds between two questions,
 LONGER = 1.3  # times the ones before: what becomes known is known soon, as soon as it was missed
 
@@ -37,6 +41,7 @@ class TableSearch:
         self._turn = 0
         self.interval = math.inf  # in which it is asked although nothing is missing
         self._away: set[str] = set()  # workers that are not there any more: asked last
+        self._silent_from: float | None = None  # when somebody was asked whom nobody has answered
 
     def begin(self, moment: float, without: str | None = None) -> None:
         """Ask at a moment; not the worker ``without``, if there is another."""
@@ -50,6 +55,11 @@ class TableSearch:
         self.due, self._not_before = now + self._pause, now + SHORTEST
         self._pause = min(LONGER * self._pause, LONGEST)
         routers = self._routers()
+        if self._silent_from is None:
+            self._silent_from = now
+        elif self._silent_from < now - SILENT:
+            self._silent_from = math.inf  # told once
+            self._tell(routers)
         if not routers:
             return None
         self._turn += 1
@@ -58,6 +68,18 @@ class TableSearch:
     def end(self, now: float) -> None:
         """Ask no more for now: nothing is missing."""
         self.due = now + self.interval
+        self.answered()
+
+    def answered(self) -> None:
+        """Note that a worker has answered, whatever it was."""
+        self._silent_from = None
+
+    def _tell(self, routers: list[str]) -> None:
+        """Say that nobody answers; a person may have to do something."""
+        _LOG.warning(
+            "%s: no worker answers (%s); it is asked on. %s",
+            *(self._seeds.text, ", ".join(routers[:3]) or "none is named", self._seeds.remedy),
+        )
 
     def found(self, table: wire.FleetTable, alone: Callable[[], bool]) -> None:
         """Take a table, unless a newer one is known; ``alone``: of none of its workers more."""

@@ -53,6 +53,16 @@ class Seeds:
         is_worker = self._path is not None and "workers" not in found
         self.worker = {name: str(found[name]) for name in SOCKETS} if is_worker else None
 
+    @property
+    def remedy(self) -> str:
+        """What to do if nobody answers there."""
+        if self._path is None:
+            return "Is a worker still there? Another address of the fleet, or its file, will do."
+        return (
+            "If the workers are elsewhere by now, streamlstm fleet status --endpoints "
+            f"{self.text} writes the file anew, and this program goes on by itself."
+        )
+
     def routers(self) -> list[str]:
         """Return the endpoints at which to ask for the table."""
         if self._path is None:

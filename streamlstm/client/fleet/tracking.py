@@ -99,6 +99,7 @@ class Tracking(Traffic):
     def _learn(self, router: str, value: Any, error: Exception | None) -> None:
         """Take what a worker has answered to a TABLE."""
         self._asked.discard(router)
+        self._search.answered()
         if error is not None and getattr(error, "code", "") != "unknown-kind":
             self._denied = error if getattr(error, "code", "") == "forbidden" else None
             return  # another is asked

@@ -7,7 +7,7 @@ from typing import Any
 
 from ... import wire
 
-_ADDED = ("streams", "capacity", "subscriptions", "topic_bytes", "connections", "memory", "cpu")
+_ADDED = ("streams", "subscriptions", "topic_bytes", "connections", "memory", "cpu")
 _COUNTS = ("counters", "queue")
 
 
@@ -52,6 +52,8 @@ def whole_info(infos: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
         name: _sum_histograms([info["histograms"][name] for info in each])
         for name in found["histograms"]
     }
+    known = [info["fleet_capacity"] for info in each if info["fleet_capacity"] is not None]
+    found["capacity"] = max(known) if known else sum(info["capacity"] for info in each)
     found["store"] = _store([info["store"] for info in each])
     found["workers"] = dict(infos)
     return found
