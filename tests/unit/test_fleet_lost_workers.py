@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 
 import numpy as np
 import pytest
 import zmq
 
 from streamlstm import Client, ReplayingPublisher, wire
+from streamlstm.client.fleet.queue import FleetQueue
+from streamlstm.client.fleet.seeds import Seeds
+from streamlstm.client.replies import decode_prediction
 from streamlstm.engine.partitions import partitions_of
 from streamlstm.errors import WorkerTimeoutError
 
@@ -24,11 +28,23 @@ class Player:
     """A ROUTER whose answers a test decides."""
 
     def __init__(self, context: zmq.Context, name: str) -> None:
-        self.socket = context.socket(zmq.ROUTER)
+        self._context = context
+        self._start("tcp://127.0.0.1:*")
+        self.where = wire.FleetWorker(name, self.socket.get_string(zmq.LAST_ENDPOINT), "", "")
+
+    def _start(self, place: str) -> None:
+        self.socket = self._context.socket(zmq.ROUTER)
         self.socket.set(zmq.LINGER, 1000)
         self.socket.set(zmq.RCVTIMEO, 10_000)
-        port = self.socket.bind_to_random_port("tcp://127.0.0.1")
-        self.where = wire.FleetWorker(name, f"tcp://127.0.0.1:{port}", "", "")
+        self.socket.bind(place)
+
+    def start_again(self) -> None:
+        """Die, and be there again at the same address."""
+        while True:
+            self.socket.close(linger=0)
+            with suppress(zmq.ZMQError):  # until ZeroMQ's thread has let go of it
+                self._start(self.where.router)
+                return
 
     def receive(self, table: wire.FleetTable) -> tuple[list[bytes], wire.Request]:
         """Return the next request that is no TABLE, which is answered."""
@@ -211,3 +227,49 @@ def test_a_file_that_names_nobody_who_lives_is_told_and_read_again(
                 player.socket.close(linger=0)
                 future = client.submit("pump-7", X, seq=6)
                 wait_until_told()
+
+
+def test_what_was_sent_to_a_worker_that_is_back_before_anybody_looked_is_sent_again(
+    fleet: Fleet,
+) -> None:
+    """Questions for the table, too: they died with the former process."""
+    with zmq.Context() as context:
+        seeds = Seeds(fleet.a.where.router)
+        queue = FleetQueue(context, seeds, None, 10, lambda _: True)
+        message = wire.Step("pump-7", 5, np.float32(X).tobytes())
+        future: Future[np.ndarray] = Future()
+        queue.add([queue.make(future, message, wire.encode(message), decode_prediction, 20.0)])
+
+        def receive() -> tuple[list[bytes], wire.Request]:
+            deadline = monotonic() + 20
+            while not fleet.a.socket.poll(1):
+                assert monotonic() < deadline
+                queue.process()
+            *envelope, frame = fleet.a.socket.recv_multipart()
+            return envelope, wire.decode_request(frame)
+
+        def start_again() -> None:
+            [link] = queue._links
+            before = link._handshake.connections
+            fleet.a.start_again()
+            while link._handshake.connections == before:
+                sleep(0.01)
+
+        assert isinstance(receive()[1], wire.Table)
+        queue.process()
+        start_again()
+        envelope, table = receive()
+        assert isinstance(table, wire.Table)
+        value = fleet.before._replace(workers=(fleet.a.where,)).to_value()
+        fleet.a.answer(envelope, wire.Done(wire.Kind.TABLE, None, value))
+        assert receive()[1] == message
+        sleep(0.6)  # a look at what is in flight has passed
+        queue.process()
+        start_again()
+        while (got := receive())[1] != message:
+            fleet.a.answer(got[0], wire.Done(wire.Kind.TABLE, None, value))
+        fleet.a.answer(got[0], wire.Prediction("pump-7", 5, Y.tobytes()))
+        while not future.done():
+            queue.process()
+        assert (future.result() == Y).all()
+        queue.fail_all()

@@ -55,6 +55,8 @@ class Link:
             context, self.socket, router, keys, LINGER=0, IMMEDIATE=1, SNDHWM=0, RCVHWM=0
         )
         self._number = 0
+        self._known = 1  # connections that there had been when nothing was in flight
+        self._looked = b""  # the last that had been sent at the last look
         self.in_flight: dict[bytes, FleetRequest] = {}
         self.unsent: deque[FleetRequest] = deque()
         self.heard = clock.monotonic()
@@ -102,6 +104,18 @@ class Link:
         pop = self.in_flight.pop
         answered = [(pop(frames[0], None), frames[-1]) for frames in received]
         return [(request, frame) for request, frame in answered if request is not None]
+
+    def look(self) -> bool:
+        """Return whether something in flight is lost: to be asked now and again.
+
+        A worker that is started again at its address may have a new connection before anybody sees
+        that the former one is gone, and with it what was sent there and has no answer.
+        """
+        if not self.in_flight:
+            self._known = max(self._handshake.connections, 1)
+            return False
+        before, self._looked = self._looked, self._number.to_bytes(8, "big")
+        return self._handshake.connections > self._known and next(iter(self.in_flight)) <= before
 
     @property
     def events(self) -> int:

@@ -137,6 +137,9 @@ class Tracking(Traffic):
 
     def _look_around(self, now: float) -> None:
         """Ask for the table if something does not go on; close connections to those who left."""
+        for link in self._links:
+            if link.look():
+                self._lose(link)
         if any(self._is_stuck(link, now) for link in self._links):
             self._seek()
         table = self._search.table
