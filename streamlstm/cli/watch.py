@@ -188,6 +188,9 @@ def _events(subscriber: Subscriber) -> Iterator[Published | Done]:
         err.print(
             f"waiting for a worker at {subscriber.endpoint} to predict something", markup=False
         )
-    subscriber.timeout = None
     while True:
-        yield subscriber.receive_event()
+        try:
+            event = subscriber.receive_event()
+        except WorkerTimeoutError:  # a Ctrl-C just before the wait is noticed behind it
+            continue
+        yield event

@@ -20,11 +20,14 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PLACES = re.compile(r"(?<![\w.])/(etc|opt|run|var/lib|backup)/")
-SERVICES = (
-    "streamlstm serve",
-    "streamlstm web",
-    "streamlstm gateway http",
-)  # that are ready, and go on until they are stopped
+READY = "ready; Ctrl-C stops"
+SERVICES = {  # that go on until they are stopped, and what they say when they are ready
+    "streamlstm serve": READY,
+    "streamlstm web": READY,
+    "streamlstm gateway http": READY,
+    "streamlstm bridge": READY,
+    "mosquitto": " running",
+}
 ENDLESS = re.compile(r"^(streamlstm (watch|top)|curl -N)\b|--rate ")  # that print, and go on
 UNSHARE = ["unshare", "-n" if os.geteuid() == 0 else "-rn"]
 LOOPBACK = """import fcntl, socket, struct
@@ -33,10 +36,10 @@ print("up", flush=True)
 input()"""
 
 
-def commands(page: Path) -> list[str]:
+def commands(page: str) -> list[str]:
     """Return what a page tells to type, a line each."""
     found = []
-    for language, text in BLOCK.findall(page.read_text()):
+    for language, text in BLOCK.findall(page):
         lines = [line.partition(" # ")[0].strip() for line in text.replace("\\\n", " ").split("\n")]
         if language == "sh" or (not language and lines[0].startswith(("streamlstm ", "mv "))):
             found += [re.sub(r" +", " ", line) for line in lines if line]
@@ -126,9 +129,12 @@ class Machine:
 
     def _serve(self, kind: str, command: str) -> str:
         self.stop(kind)
+        said, last = "", SERVICES[kind]
+        if "--web" in command:
+            self.stop("streamlstm web")  # which would be at the same port
+            last = " page "
         process = self._services[kind] = self._start(command)
         assert process.stderr is not None
-        said, last = "", " page " if "--web" in command else "ready; Ctrl-C stops"
         while last not in said:
             line = process.stderr.readline()
             assert line, f"{command}\n{said}"

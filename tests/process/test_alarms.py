@@ -107,10 +107,8 @@ def test_a_detector_is_served_and_its_alarms_are_published_apart(watched: Worker
 
 
 def wait_for_subscriptions(client, count: int) -> None:
-    for _ in range(10_000):
-        if client.info()["subscriptions"] == count:
-            return
-    raise AssertionError(f"there are no {count} subscriptions")
+    while client.info()["subscriptions"] != count:
+        pass  # processes that subscribe may take long to start
 
 
 async def test_an_async_subscriber_to_alarms(watched: WorkerProcess) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,7 @@ ELSEWHERE = {  # pages whose commands other tests run: as printed, or what they 
     "online.md": "test_online_doc.py, as printed",
     "training.md": "test_train_cli.py, test_train_continued.py and test_train_refusals.py",
 }
+FROM_MQTT = "\n## From an MQTT broker to the page\n"
 POST = "curl -sd @{}.json -H 'content-type: application/json' http://127.0.0.1:7490/streams/pump-7/observations"
 MEANWHILE = {  # what has to happen for a command to show something
     "streamlstm watch --alarms": "streamlstm publish spike.csv --stream pump-$RANDOM",
@@ -78,10 +80,10 @@ def prepare(folder: Path) -> None:
     (folder / "spike.json").write_text(json.dumps([{"x": [x]} for x in rows[:, 0].tolist()]))
 
 
-def printed(machine: Machine, name: str, **words: str) -> dict[str, str]:
+def printed(machine: Machine, page: str, **words: str) -> dict[str, str]:
     """Do what a page tells, with words in the place of others; return what each command printed."""
     said = {}
-    for command in commands(DOCS / name):
+    for command in commands(page):
         if not command.startswith(tuple(NOT_RUN)):
             if command in BEFORE:
                 machine.do(BEFORE[command])
@@ -90,19 +92,38 @@ def printed(machine: Machine, name: str, **words: str) -> dict[str, str]:
     return said
 
 
+def text_of(name: str) -> str:
+    return (DOCS / name).read_text()
+
+
 def blocks(name: str, language: str) -> list[str]:
-    return [text for of, text in BLOCK.findall((DOCS / name).read_text()) if of == language]
+    return [text for of, text in BLOCK.findall(text_of(name)) if of == language]
 
 
 def test_the_live_page(machine: Machine) -> None:
-    said = printed(machine, "web.md")
+    before, _, after = text_of("web.md").partition(FROM_MQTT)
+    said = printed(machine, before + after.partition("\n## ")[2])
     assert len(said) == 7
     assert "http://127.0.0.1:7480" in said["streamlstm serve --detector value --web 7480"]
     assert (machine.folder / "page.token").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.skipif(
+    shutil.which("mosquitto") is None or shutil.which("mosquitto_pub") is None,
+    reason="needs a broker: apt-get install mosquitto mosquitto-clients",
+)
+def test_from_a_broker_to_the_live_page(machine: Machine) -> None:
+    section = text_of("web.md").partition(FROM_MQTT)[2].partition("\n## ")[0]
+    machine.do("mosquitto -p 1883")
+    said = printed(machine, section)
+    assert "http://127.0.0.1:7480" in "".join(said.values())
+    publishes = next(command for command in said if command.startswith("mosquitto_pub"))
+    assert "pump-7" in machine.do("streamlstm watch", publishes)
+    assert machine.do("curl -sf http://127.0.0.1:7480/healthz") == "ok\n"
+
+
 def test_over_http(machine: Machine) -> None:
-    said = printed(machine, "http.md")
+    said = printed(machine, text_of("http.md"))
     answer, event, alarm = [text for command, text in said.items() if command.startswith("curl")]
     assert answer == blocks("http.md", "json")[0].strip()
     assert '"stream":"pump-7"' in event
@@ -110,7 +131,7 @@ def test_over_http(machine: Machine) -> None:
 
 
 def test_running_a_worker(machine: Machine) -> None:
-    said = printed(machine, "operations.md")
+    said = printed(machine, text_of("operations.md"))
     assert "ALARM" in said["streamlstm watch --alarms"]
     assert said["streamlstm reload"]
     assert (machine.folder / "backup/pumps-monday").exists()
@@ -119,7 +140,7 @@ def test_running_a_worker(machine: Machine) -> None:
 def test_configuration(machine: Machine) -> None:
     (file,) = blocks("configuration.md", "toml")
     (machine.folder / "streamlstm.toml").write_text(machine.placed(file))
-    said = printed(machine, "configuration.md")
+    said = printed(machine, text_of("configuration.md"))
     (shown,) = [text for command, text in said.items() if " config show " in command]
     assert re.search(r"capacity +50000 +(the )?command line", shown)
 
@@ -128,7 +149,7 @@ def test_keys(machine: Machine) -> None:
     for path in (*machine.folder.glob("worker.*"), *machine.folder.glob("clients/*")):
         path.unlink()
     (machine.folder / "clients").rmdir()
-    said = printed(machine, "security.md", HOST="127.0.0.1")
+    said = printed(machine, text_of("security.md"), HOST="127.0.0.1")
     (shown,) = [text for command, text in said.items() if " info " in command]
     assert "protocol" in shown
 
@@ -139,7 +160,7 @@ def test_what_is_to_be_installed_is_an_extra() -> None:
     ]
     known = {re.split(r"[<>=\[; ]", each)[0] for some in extras.values() for each in some}
     for page in DOCS.rglob("*.md"):
-        for command in commands(page):
+        for command in commands(page.read_text()):
             if command.startswith("pip install ") and "*" not in command:
                 named = [word for word in command.split()[2:] if not word.startswith(("-", '"'))]
                 assert set(named) <= known | {"."}, f"{page.name}: {command}"
@@ -147,11 +168,15 @@ def test_what_is_to_be_installed_is_an_extra() -> None:
 
 def test_what_is_not_run_is_on_a_page() -> None:
     names = ("web.md", "http.md", "operations.md", "configuration.md", "security.md", "deploy.md")
-    every = [command for name in names for command in commands(DOCS / name)]
+    every = [command for name in names for command in commands(text_of(name))]
     for known in (*NOT_RUN, *BEFORE, *MEANWHILE):
         assert any(command.startswith(known) for command in every), known
-    left = commands(DOCS / "deploy.md")
+    left = commands(text_of("deploy.md"))
     assert [command for command in left if not command.startswith(tuple(NOT_RUN))] == []
-    pages = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md") if commands(path)}
+    pages = {
+        path.relative_to(DOCS).as_posix()
+        for path in DOCS.rglob("*.md")
+        if commands(path.read_text())
+    }
     start = {f"start/{path.name}" for path in (DOCS / "start").glob("*.md")}
     assert pages - start - {*names} == ELSEWHERE.keys()
