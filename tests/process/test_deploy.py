@@ -24,6 +24,7 @@ from .conftest import WorkerProcess
 from .fleet_process import FleetProcess
 
 DEPLOY = Path(__file__).resolve().parent.parent.parent / "deploy"
+DOCKER = DEPLOY / "docker"
 PROMETHEUS = DEPLOY / "prometheus"
 
 
@@ -74,7 +75,7 @@ def test_what_files_tell_streamlstm_are_its_options():
     }
     named = {
         name
-        for file in (DEPLOY / "docker").iterdir()
+        for file in DOCKER.iterdir()
         for name in re.findall(r"STREAMLSTM_[A-Z_]+", file.read_text())
     }
     assert named
@@ -101,11 +102,10 @@ def test_the_compose_file_is_of_its_schema_and_fits_together():
     checker = pytest.importorskip("check_jsonschema", reason="needs pip install check-jsonschema")
     import yaml
 
-    docker = DEPLOY / "docker"
     schema = ("--builtin-schema", "vendor.compose-spec")
-    checked = run(sys.executable, "-m", checker.__name__, *schema, docker / "compose.yaml")
+    checked = run(sys.executable, "-m", checker.__name__, *schema, DOCKER / "compose.yaml")
     assert checked.returncode == 0, checked.stdout
-    file = yaml.safe_load((docker / "compose.yaml").read_text())
+    file = yaml.safe_load((DOCKER / "compose.yaml").read_text())
     services, images = file["services"], set()
     assert {"worker", "page", "bridge", "prometheus", "grafana", "mosquitto"} == services.keys()
     mounted = {}
@@ -119,15 +119,15 @@ def test_the_compose_file_is_of_its_schema_and_fits_together():
             ).groups()[:2]
             is_file = source.startswith(".")
             assert is_file or source.startswith("${MODEL") or source in file["volumes"], volume
-            assert not is_file or (docker / source).exists(), volume
-            mounted[target] = docker / source if is_file else source
+            assert not is_file or (DOCKER / source).exists(), volume
+            mounted[target] = DOCKER / source if is_file else source
         for said in service.get("environment", {}).values():
             for host, port in re.findall(r"://(\w+):(\d+)", said):
                 assert host in services, said
                 own = [*services[host]["environment"].values()] if host == "worker" else ["1883"]
                 assert any(each.endswith(port) for each in own), said
     assert {image.partition(":")[0] for image in images if ":" not in image} == {"streamlstm"}
-    assert (docker / file["services"]["worker"]["build"]["context"] / "deploy").is_dir()
+    assert (DOCKER / file["services"]["worker"]["build"]["context"] / "deploy").is_dir()
     assert (mounted["/etc/prometheus"] / "streamlstm.rules.yml").exists()
     (source,) = yaml.safe_load(
         (DEPLOY / "grafana/provisioning/datasources/prometheus.yaml").read_text()
@@ -143,7 +143,7 @@ def test_the_compose_file_is_of_its_schema_and_fits_together():
 
 @needs("mosquitto", "mosquitto")
 def test_the_configuration_of_mosquitto_is_understood(tmp_path):
-    configuration = (DEPLOY / "docker/mosquitto.conf").read_text()
+    configuration = (DOCKER / "mosquitto.conf").read_text()
     own = configuration.replace("listener 1883", f"listener 0 {tmp_path / 'mosquitto.sock'}")
     own = own.replace("/mosquitto/data/", f"{tmp_path}/") + f"user {getpass.getuser()}\n"
     (tmp_path / "mosquitto.conf").write_text(own)
@@ -155,7 +155,7 @@ def test_the_configuration_of_mosquitto_is_understood(tmp_path):
         line = broker.stderr.readline()
         assert line, said
         said += line
-    broker.terminate()
+    broker.kill()  # SIGTERM right behind that line may not be noticed
     said += broker.communicate(timeout=30)[1]
     assert "Error" not in said
 
@@ -238,6 +238,8 @@ def test_every_expression_finds_what_workers_and_fleets_export(tmp_path):
             prometheus.query(expression)
             named = set(re.findall(r"\bstreamlstm[_:][a-z0-9_:]+", expression))
             assert named <= exported, expression
+        (check,) = re.findall(r'"(from urllib.*)"\]$', (DOCKER / "Dockerfile").read_text(), re.M)
+        exec(check.replace("127.0.0.1:9464", places[0]))  # what the image's health check runs
         groups = prometheus.ask("rules")["groups"]
         states = [rule for group in groups for rule in group["rules"]]
         assert [rule for rule in states if rule["health"] != "ok"] == []

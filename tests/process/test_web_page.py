@@ -115,6 +115,7 @@ def test_the_page_draws_tells_of_an_anomaly_and_survives_a_restart(
             assert page.locator("#gates .said").inner_text().count("expected") == 1
             plant.feed(client, 25)
             pictures(page)
+            keyboard_and_phone(page)
             client.forget("valve-6")
             page.wait_for_selector(f"text={len(STREAMS) - 1} streams")
         # The worker is killed; another one, at other ports, writes the same file.
@@ -134,6 +135,37 @@ def test_the_page_draws_tells_of_an_anomaly_and_survives_a_restart(
         context.close()
         worker.stop(signal.SIGKILL)
         assert web.stop() == 0
+
+
+def keyboard_and_phone(page: Any) -> None:
+    """Do what the table of keys says; on a phone each part has a tab, and nothing is cut off."""
+    page.keyboard.press("t")
+    page.wait_for_selector("html[data-theme=light]")
+    page.keyboard.press("t")
+    page.wait_for_selector("html[data-theme=dark]")
+    page.keyboard.press("?")
+    page.wait_for_selector("#help[open]")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#help", state="hidden")
+    page.keyboard.press("/")
+    page.wait_for_selector("#search:focus")
+    page.keyboard.press("Escape")
+    page.keyboard.press("5")
+    page.wait_for_selector("#row-0 .id:has-text('fan-1')")
+    page.click("#row-0")
+    page.keyboard.press("j")
+    page.wait_for_selector("#name:has-text('fan-2')")
+    page.keyboard.press("ArrowUp")
+    page.wait_for_selector("#name:has-text('fan-1')")
+    page.keyboard.press("m")
+    page.wait_for_selector("#spans [aria-checked=true]:has-text('1 h')")
+    page.set_viewport_size({"width": 390, "height": 760})
+    for part in ("stream", "alarms", "streams"):
+        page.click(f"#tabs button[data-tab={part}]")
+        for other in ("stream", "alarms", "streams"):
+            assert page.is_visible(f"main > #{other}") == (other == part)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.set_viewport_size({"width": 1280, "height": 760})
 
 
 def take(page: Any, path: Path) -> None:
