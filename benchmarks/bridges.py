@@ -9,6 +9,7 @@ prediction's latency counts from the time at which its observation was due, whic
 until the peer has it.
 """
 
+import gc
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,7 @@ from streamlstm import LSTM, Dense, Model
 from streamlstm.network.layers import Layer
 
 from .harness import Row, parser, report
-from .live.broker_peers import Came, KafkaPeer, MqttPeer, NatsPeer, Peer
+from .live.broker_peers import KafkaPeer, MqttPeer, NatsPeer, Peer
 from .live.brokers import MockKafka, Mosquitto, NatsServer, Tansu
 
 STREAMS = 1_000
@@ -93,8 +94,8 @@ def rate_of(peer: Peer, case: Case, bridge: list[str], seconds: float) -> float:
     backlog(peer, 1, count)
     with process(*bridge, ready="ready; Ctrl-C"):
         start = time.monotonic()
-        while len(peer.predictions()) - before < count:
-            time.sleep(0.01)
+        while len(peer.came) - before < count:
+            peer.receive()
         return count / (time.monotonic() - start)
 
 
@@ -103,7 +104,7 @@ def latencies(url: str, case: Case, bridge: list[str], seconds: float) -> Any:
     rate, first = case.target / 2, 1_000_000
     sender, reader = case.peer(url, "sender"), case.peer(url, "reader")
     with process(*bridge, ready="ready; Ctrl-C"):
-        reader.predictions()  # what is left of before
+        left = len(reader.predictions())  # of before
         stop = threading.Event()
         reading = threading.Thread(target=_read, args=(reader, stop))
         reading.start()
@@ -111,26 +112,22 @@ def latencies(url: str, case: Case, bridge: list[str], seconds: float) -> Any:
         while sent < rate * seconds:
             due = min(int((time.time() - start) * rate), int(rate * seconds))
             rows = [(f"m{n % STREAMS}", first + n, [0.5, 0.25]) for n in range(sent, due)]
-            sender.send(rows)
+            sender.send(rows, [start + n / rate for n in range(sent, due)])
             sent = due
             time.sleep(0.001)
-        while len(_since(reader, start)) < sent:
+        while len(reader.came) - left < sent:
             time.sleep(0.05)
         stop.set()
         reading.join()
-    came = _since(reader, start)
+    came = reader.came[left:]
     sender.close()
     reader.close()
     return np.array([each["at"] - each["time"] for each in came])
 
 
-def _since(reader: Peer, start: float) -> list[Came]:
-    return [each for each in list(reader.came) if each["time"] >= start]
-
-
 def _read(reader: Peer, stop: threading.Event) -> None:
     while not stop.is_set():
-        reader.predictions()
+        reader.receive()
 
 
 def measure(name: str, seconds: float) -> Row:
@@ -161,6 +158,8 @@ _ANY = "tcp://127.0.0.1:*"
 
 def main() -> None:
     """Measure the brokers that are there."""
+    gc.disable()  # pauses of this process are none of the bridge's
+    sys.setswitchinterval(5e-4)  # or a thread that has work to do waits 5 ms for another
     options = parser(__doc__)
     options.add_argument("--seconds", type=float, default=5.0, help="of each part")
     options.add_argument("--only", choices=CASES, help="measure this broker alone")

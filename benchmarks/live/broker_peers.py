@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 import time
 from collections.abc import Sequence
@@ -11,6 +12,10 @@ from typing import Any, ClassVar, Protocol
 
 Came = dict[str, Any]
 """What a bridge has published: a prediction, as JSON has it."""
+Rows = Sequence[tuple[str, int, list[float]]]
+"""Observations: stream, number, values."""
+Times = Sequence[float] | None
+"""When each was made; None is now."""
 
 
 class Peer(Protocol):
@@ -19,14 +24,25 @@ class Peer(Protocol):
     options: ClassVar[list[str]]
     came: list[Came]
 
-    def send(self, rows: Sequence[tuple[str, int, list[float]]]) -> None:
-        """Send observations: stream, number, values. Return when the broker has them."""
+    def send(self, rows: Rows, times: Times = None) -> None:
+        """Send observations. Return when the broker has them."""
+
+    def receive(self) -> None:
+        """Take the predictions that come within a moment, with the time of arrival as ``at``."""
 
     def predictions(self) -> list[Came]:
-        """Return all predictions that have come so far, with the time of arrival as ``at``."""
+        """Return all predictions that have come so far."""
 
     def close(self) -> None:
         """Leave the broker."""
+
+
+def _without_delay(_client: Any, _data: Any, sock: Any) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _now(rows: Rows) -> list[float]:
+    return [time.time()] * len(rows)
 
 
 class MqttPeer:
@@ -58,6 +74,7 @@ class MqttPeer:
         self._client.on_connect = lambda client, *_: client.subscribe("out/#", qos=1)
         self._client.on_subscribe = lambda *_: self._ready.set()
         self._client.on_message = self._note
+        self._client.on_socket_open = _without_delay
         self._client.max_inflight_messages_set(1000)
         self._client.reconnect_delay_set(1, 1)
         host, port = url.rsplit(":", 1)
@@ -70,11 +87,15 @@ class MqttPeer:
     def _note(self, _client: Any, _data: Any, message: Any) -> None:
         self.came.append({**json.loads(message.payload), "at": time.time()})
 
-    def send(self, rows: Sequence[tuple[str, int, list[float]]]) -> None:
+    def send(self, rows: Rows, times: Times = None) -> None:
         """Send observations."""
-        for stream, number, (x, y) in rows:
-            payload = json.dumps({"x": x, "y": y, "n": number, "t": time.time()})
-            self._last = self._client.publish(f"in/{stream}", payload, qos=1)
+        for (stream, number, (x, y)), t in zip(rows, times or _now(rows), strict=True):
+            payload = json.dumps({"x": x, "y": y, "n": number, "t": t})
+            self._client.publish(f"in/{stream}", payload, qos=1)
+
+    def receive(self) -> None:
+        """Wait a moment: predictions come in a thread of the client."""
+        time.sleep(0.02)
 
     def predictions(self) -> list[Came]:
         """Return all predictions that have come so far."""
@@ -126,19 +147,27 @@ class KafkaPeer:
                 (made,) = admin.create_topics([NewTopic(name, partitions, 1)]).values()
                 made.exception(30)
 
-    def send(self, rows: Sequence[tuple[str, int, list[float]]]) -> None:
+    def send(self, rows: Rows, times: Times = None) -> None:
         """Send observations."""
-        for stream, _, (x, y) in rows:
-            payload = json.dumps({"x": x, "y": y, "t": time.time()})
+        for (stream, _, (x, y)), t in zip(rows, times or _now(rows), strict=True):
+            payload = json.dumps({"x": x, "y": y, "t": t})
             self._producer.produce("in", payload, key=stream)
             self._producer.poll(0)
         assert self._producer.flush(30) == 0
 
+    def receive(self) -> None:
+        """Take what comes within a moment."""
+        first = self._consumer.poll(0.05)
+        records = [] if first is None else [first, *self._consumer.consume(500, 0)]
+        at = time.time()
+        self.came += [{**json.loads(r.value()), "at": at} for r in records if not r.error()]
+
     def predictions(self) -> list[Came]:
         """Return all predictions that have come so far."""
-        while records := self._consumer.consume(500, 0.05):
-            at = time.time()
-            self.came += [{**json.loads(r.value()), "at": at} for r in records if not r.error()]
+        before = -1
+        while before != len(self.came):
+            before = len(self.came)
+            self.receive()
         return list(self.came)
 
     def close(self) -> None:
@@ -168,6 +197,7 @@ class NatsPeer:
 
     async def _connect(self, url: str, name: str) -> None:
         import nats
+        from nats.js.api import AckPolicy, ConsumerConfig
 
         self._client = await nats.connect(
             url, max_reconnect_attempts=-1, reconnect_time_wait=0.2, error_cb=_ignore
@@ -175,13 +205,14 @@ class NatsPeer:
         self._log = self._client.jetstream(timeout=30)
         await self._log.add_stream(name="IN", subjects=["in.*"])
         await self._log.add_stream(name="OUT", subjects=["out.*"])
-        self._out = await self._log.pull_subscribe("out.*", name)
+        every = ConsumerConfig(ack_policy=AckPolicy.ALL)
+        self._out = await self._log.pull_subscribe("out.*", name, config=every)
 
-    def send(self, rows: Sequence[tuple[str, int, list[float]]]) -> None:
-        """Send observations."""
-        self._run(self._send(rows))
+    def send(self, rows: Rows, times: Times = None) -> None:
+        """Send observations; with times only as far as the server's socket."""
+        self._run(self._confirmed(rows) if times is None else self._sent(rows, times))
 
-    async def _send(self, rows: Sequence[tuple[str, int, list[float]]]) -> None:
+    async def _confirmed(self, rows: Rows) -> None:
         waiting = []
         for stream, number, (x, y) in rows:
             payload = json.dumps({"x": x, "y": y, "t": time.time()}).encode()
@@ -190,6 +221,12 @@ class NatsPeer:
                 await asyncio.gather(*waiting)
                 waiting = []
         await asyncio.gather(*waiting)
+
+    async def _sent(self, rows: Rows, times: Sequence[float]) -> None:
+        for (stream, _, (x, y)), t in zip(rows, times, strict=True):
+            payload = json.dumps({"x": x, "y": y, "t": t}).encode()
+            await self._client.publish(f"in.{stream}", payload)
+        await self._client.flush()
 
     async def _publish(self, subject: str, payload: bytes, identity: str) -> None:
         """Publish until the server has it, which leaves out what came before."""
@@ -202,21 +239,29 @@ class NatsPeer:
             except Exception:
                 await asyncio.sleep(0.1)
 
+    def receive(self) -> None:
+        """Take what comes within a moment."""
+        self._run(self._fetch(0.02))
+
     def predictions(self) -> list[Came]:
         """Return all predictions that have come so far."""
-        self._run(self._fetch())
+        while self._run(self._fetch(0.2)):
+            pass
         return list(self.came)
 
-    async def _fetch(self) -> None:
+    async def _fetch(self, seconds: float) -> int:
         from nats.errors import TimeoutError as NoneCame
 
         try:
-            while found := await self._out.fetch(500, timeout=0.2):
-                for each in found:
-                    self.came.append({**json.loads(each.data), "at": time.time()})
-                    await each.ack()
+            found = await self._out.fetch(500, timeout=seconds)
         except (NoneCame, TimeoutError):
-            pass
+            found = []
+        if not found:
+            return 0
+        at = time.time()
+        self.came += [{**json.loads(each.data), "at": at} for each in found]
+        await found[-1].ack()  # and all before it
+        return len(found)
 
     def close(self) -> None:
         """Leave the broker."""

@@ -100,7 +100,8 @@ class Kafka:
                 self._refreshed = now
                 if self._offsets:
                     bridge.ready()
-            records = self._consumer.consume(_AT_ONCE, _WAIT)
+            first = self._consumer.poll(_WAIT)
+            records = [] if first is None else [first, *self._consumer.consume(_AT_ONCE, 0)]
             bridge.take([m for m in map(self._message, records) if m is not None])
             if now >= self._committed + _COMMIT_SECONDS:
                 self._commit(asynchronous=True)

@@ -12,7 +12,6 @@ from typing import Any
 
 import nats
 from nats.errors import Error as NatsError
-from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.errors import NotFoundError
 
 from ..errors import BadValueError, StreamLSTMError
@@ -21,13 +20,14 @@ from .credentials import password_of, refused, tls_of, unknown_broker, without_p
 from .log import Trouble
 from .messages import Message, Output
 from .nats_place import Place
+from .nats_pull import Pull
 from .settings import Settings
 from .topics import TopicPattern
 
 SEPARATOR = "."
 NAMES = ()
 BARRIER_SECONDS = 0.01
-_AT_ONCE, _WAIT = 500, 0.05
+_WAIT = 0.05
 _LOG = logging.getLogger(__name__)
 _FINISH = 5.0  # seconds for the server to take what is left at the end
 
@@ -48,6 +48,7 @@ class Nats:
         self._acks: list[Any] = []
         self._lock = threading.Lock()
         self._wanted: asyncio.Event | None = None
+        self._is_woken = False
 
     def run(self, bridge: Bridge) -> None:
         """Take messages until the bridge is to stop."""
@@ -114,7 +115,7 @@ class Nats:
         self._trouble.over(f"nats: connected to {self._where}")
         return True
 
-    async def _subscribe(self, log: Any, n: int) -> Any:
+    async def _subscribe(self, log: Any, n: int) -> Pull:
         subject = self._patterns[n].filter
         durable = self._settings.name + (f"-{n}" if n else "")
         try:
@@ -125,17 +126,15 @@ class Nats:
                 f"add NAME --subjects '{subject}'"
             ) from None
         await Place(log, name, subject, durable, self._settings.start).go_back()
-        return await log.pull_subscribe_bind(
-            durable, name, pending_msgs_limit=-1, pending_bytes_limit=-1
-        )
+        pull = Pull(self._client, name, durable)
+        await pull.begin()
+        return pull
 
-    async def _take(self, bridge: Bridge, subscription: Any) -> None:
+    async def _take(self, bridge: Bridge, pull: Pull) -> None:
         while not bridge.stopping.is_set():
             try:
-                found = await subscription.fetch(_AT_ONCE, timeout=_WAIT)
-            except (TimeoutError, NatsTimeoutError):
-                found = []
-            except NatsError as error:
+                found = await pull.next(_WAIT)
+            except (TimeoutError, NatsError) as error:
                 self._trouble.note(f"nats: {error or type(error).__name__}")
                 await asyncio.sleep(0.2)
                 continue
@@ -156,14 +155,18 @@ class Nats:
         self._wake()
 
     def _wake(self) -> None:
+        """Let the loop send, unless it was told to and has not begun."""
         assert self._wanted is not None
-        self._loop.call_soon_threadsafe(self._wanted.set)
+        if not self._is_woken:
+            self._is_woken = True
+            self._loop.call_soon_threadsafe(self._wanted.set)
 
     async def _send(self) -> None:
         assert self._wanted is not None
         while True:
             await self._wanted.wait()
             self._wanted.clear()
+            self._is_woken = False
             await self._send_all()
 
     async def _send_all(self) -> None:

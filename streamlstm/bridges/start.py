@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import sys
 import threading
 from typing import Any
 
@@ -15,6 +17,7 @@ from .predictions import Publications
 from .settings import Settings
 
 _LOG = logging.getLogger(__name__)
+_SWITCH_SECONDS = 5e-4  # a thread that has work to do would wait 5 ms for each other one
 FINISH = 10.0  # seconds in which a bridge finishes what it has
 
 
@@ -37,6 +40,7 @@ def start(
     StreamLSTMError
         If it cannot begin, or cannot go on.
     """
+    sys.setswitchinterval(_SWITCH_SECONDS)
     module, make = load(settings.broker)
     waiting = Waiting()
     made.append(waiting)
@@ -53,6 +57,7 @@ def start(
         made.append(bridge)
         if waiting.stopping.is_set():
             bridge.stopping.set()
+        gc.freeze()  # what is there stays: to look through it would take a tenth of a second
         broker.run(bridge)
         bridge.finish(FINISH)
         broker.finish(FINISH)

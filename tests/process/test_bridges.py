@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import pytest
 from benchmarks.live.broker_peers import KafkaPeer, MqttPeer, NatsPeer, Peer
 from benchmarks.live.brokers import MockKafka, Mosquitto, NatsServer, Tansu
 from streamlstm import Client, Engine
+from streamlstm.engine.partitions import partitions_of
 
 from .bridge_process import BridgeProcess, needs, wait_until
 from .conftest import MODEL, WorkerProcess
+from .fleet_process import FleetProcess, PlainSockets
 
 STREAMS = [f"m{n}" for n in range(12)]
 ROUNDS = 40  # observations of each, in each of the parts
@@ -46,6 +49,54 @@ def steps(worker: WorkerProcess) -> int:
         return int(client.info()["counters"]["steps"])
 
 
+class Load:
+    """What is sent through a broker, and what has to come of it."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer, self._chance = peer, np.random.default_rng(3)
+        self._engine = Engine(MODEL, threads=1)
+        self._expected: dict[str, list[list[float]]] = {stream: [] for stream in STREAMS}
+        self.sent = 0
+
+    def send(self, rounds: int = ROUNDS) -> None:
+        """Send so many observations of each stream."""
+        for _ in range(rounds):
+            self.sent += 1
+            X = self._chance.normal(size=(len(STREAMS), 2)).round(3).astype(np.float32)
+            for stream, x in zip(STREAMS, X, strict=True):
+                self._expected[stream].append(self._engine.step(stream, x).tolist())
+            rows = [(s, self.sent, x.tolist()) for s, x in zip(STREAMS, X, strict=True)]
+            self._peer.send(rows)
+
+    def told(self) -> dict[tuple[str, int], list[float]]:
+        """Return the predictions that came; one that came again has to be the same."""
+        found: dict[tuple[str, int], list[float]] = {}
+        for each in self._peer.predictions():
+            y = list(each["prediction"].values())
+            assert found.setdefault((each["stream"], each["seq"]), y) == y
+        return found
+
+    def wait(self, bridge: BridgeProcess) -> None:
+        """Wait until all predictions have come, and check them."""
+        wait_until(
+            lambda: len(self.told()) >= self.sent * len(STREAMS),
+            lambda: f"{len(self.told())} of {self.sent} rounds, {bridge.said[-4:]}",
+        )
+        found = self.told()
+        assert len(found) == self.sent * len(STREAMS)
+        for stream in STREAMS:
+            mine = [found[key] for key in sorted(key for key in found if key[0] == stream)]
+            np.testing.assert_allclose(mine, self._expected[stream], rtol=0, atol=1e-6)
+
+    def check_state(self, client: Client) -> None:
+        """Check that each stream is where it would be without any trouble."""
+        for stream in STREAMS:
+            copy = Engine(MODEL, threads=1)
+            copy.import_stream(stream, client.export_stream(stream))
+            y = copy.step(stream, [1.0, 2.0])
+            assert (y == self._engine.step(stream, [1.0, 2.0])).all(), stream
+
+
 @pytest.mark.parametrize(
     ("make_broker", "make_peer"),
     [
@@ -63,63 +114,63 @@ def test_nothing_is_lost_or_doubled_whatever_is_killed(
 ) -> None:
     """The bridge is killed, the worker is, the broker is started again, all of them under load."""
     name = make_peer.__name__.removesuffix("Peer").lower()  # type: ignore[attr-defined]
-    chance, engine = np.random.default_rng(3), Engine(MODEL, threads=1)
-    sent = 0
-    expected: dict[str, list[list[float]]] = {stream: [] for stream in STREAMS}
-
-    def load(peer: Peer) -> None:
-        nonlocal sent
-        for _ in range(ROUNDS):
-            sent += 1
-            X = chance.normal(size=(len(STREAMS), 2)).round(3).astype(np.float32)
-            for stream, x in zip(STREAMS, X, strict=True):
-                expected[stream].append(engine.step(stream, x).tolist())
-            peer.send([(s, sent, x.tolist()) for s, x in zip(STREAMS, X, strict=True)])
-
-    with make_broker(tmp_path / "broker") as broker:
-        peer = make_peer(broker.url)
-        first = worker()
+    with make_broker(tmp_path / "broker") as broker, closing(make_peer(broker.url)) as peer:
+        load, first = Load(peer), worker()
         where = ("--url", broker.url, "--endpoints", str(tmp_path / "model.endpoints.json"))
-        bridge = BridgeProcess(name, *peer.options, *where)
-        load(peer)
-        wait_until(lambda: steps(first) > len(STREAMS), "the first observations")
-        bridge.stop(signal.SIGKILL)
-        load(peer)
-        bridge = BridgeProcess(name, *peer.options, *where)
-        wait_until(lambda: steps(first) > len(STREAMS) * (ROUNDS + 5), bridge.said)
-        first.stop(signal.SIGKILL)
-        second = worker()
-        load(peer)
-        if isinstance(broker, Mosquitto | NatsServer):
-            broker.kill(signal.SIGTERM if isinstance(broker, Mosquitto) else signal.SIGKILL)
-            broker.start()
-        load(peer)
+        with BridgeProcess(name, *peer.options, *where) as bridge:
+            load.send()
+            wait_until(lambda: steps(first) > len(STREAMS), "the first observations")
+            bridge.stop(signal.SIGKILL)
+        load.send()
+        with BridgeProcess(name, *peer.options, *where) as bridge:
+            wait_until(lambda: steps(first) > len(STREAMS) * (ROUNDS + 5), bridge.said)
+            first.stop(signal.SIGKILL)
+            second = worker()
+            load.send()
+            if isinstance(broker, Mosquitto | NatsServer):
+                broker.kill(signal.SIGTERM if isinstance(broker, Mosquitto) else signal.SIGKILL)
+                broker.start()
+            load.send()
+            load.wait(bridge)
+            assert bridge.stop() == 0, bridge.said
+        with second.client() as client:
+            load.check_state(client)
 
-        def told() -> dict[tuple[str, int], list[float]]:
-            found: dict[tuple[str, int], list[float]] = {}
-            for each in peer.predictions():
-                y = list(each["prediction"].values())
-                assert found.setdefault((each["stream"], each["seq"]), y) == y
-            return found
 
-        def missing() -> str:
-            found = told()
-            by = {s: sorted(n for t, n in found if t == s) for s in STREAMS}
-            gaps = {s: [n for n in range(1, sent + 1) if n not in by[s]] for s in STREAMS}
-            return f"{len(found)} of {sent * len(STREAMS)}: {gaps} {bridge.said[-4:]}"
+def owners(fleet: FleetProcess) -> dict[str, str]:
+    """Return the name of the worker that has each stream."""
+    names = {each["router"]: name for name, each in fleet.workers().items()}
+    with closing(PlainSockets(next(iter(names)))) as sockets:
+        routers = sockets.routers
+    return {
+        s: names[str(routers[int(p)])] for s, p in zip(STREAMS, partitions_of(STREAMS), strict=True)
+    }
 
-        wait_until(lambda: len(told()) >= sent * len(STREAMS), missing)
-        assert bridge.stop() == 0, bridge.said
-        with Client(second.endpoints["router"]) as client:
-            for stream in STREAMS:
-                blob = client.export_stream(stream)
-                copy = Engine(MODEL, threads=1)
-                copy.import_stream(stream, blob)
-                y = copy.step(stream, [1.0, 2.0])
-                assert (y == engine.step(stream, [1.0, 2.0])).all(), stream
-        found = told()
-        assert len(found) == sent * len(STREAMS)
-        for stream in STREAMS:
-            mine = [found[key] for key in sorted(key for key in found if key[0] == stream)]
-            np.testing.assert_allclose(mine, expected[stream], rtol=0, atol=1e-6)
-        peer.close()
+
+@needs(MockKafka)
+def test_a_bridge_to_a_fleet_follows_streams_that_move(tmp_path: Path) -> None:
+    """Each stream moves to the other of two workers, under load."""
+    MODEL.save(tmp_path / "model.safetensors")
+    fleet = FleetProcess(tmp_path / "model.safetensors", tmp_path)
+    try:
+        with MockKafka(tmp_path) as broker, closing(KafkaPeer(broker.url)) as peer:
+            load = Load(peer)
+            where = ("--url", broker.url, "--endpoints", str(fleet.endpoints))
+            with BridgeProcess("kafka", *peer.options, *where) as bridge:
+                load.send(5)
+                load.wait(bridge)
+                before = owners(fleet)
+                for stream, owner in before.items():
+                    other = next(name for name in fleet.workers() if name != owner)
+                    fleet.ask("move", int(partitions_of([stream])[0]), other)
+                    load.send(2)
+                wait_until(lambda: not fleet.ask("status")["moving"], "the moves")
+                after = owners(fleet)
+                assert all(before[stream] != after[stream] for stream in STREAMS)
+                load.send(5)
+                load.wait(bridge)
+                assert bridge.stop() == 0, bridge.said
+            with Client(endpoints=fleet.endpoints, timeout=20) as client:
+                load.check_state(client)
+    finally:
+        assert fleet.stop() == 0
