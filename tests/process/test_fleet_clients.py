@@ -22,6 +22,7 @@ import pytest
 from streamlstm import (
     AsyncClient,
     AsyncPublisher,
+    AsyncReplayingPublisher,
     AsyncSubscriber,
     Client,
     Engine,
@@ -173,6 +174,18 @@ def replay(
             if kills and seq == 20:
                 os.kill(list(fleet.workers().values())[-1]["pid"], signal.SIGKILL)
         publisher.flush(TIMEOUT)
+    compare(fleet, engine, streams, told, expected)
+
+
+def compare(
+    fleet: FleetProcess,
+    engine: Engine,
+    streams: list[int | str],
+    told: dict[tuple[int | str, int], np.ndarray],
+    expected: dict[int, np.ndarray],
+) -> None:
+    """Compare all predictions, and the states, with those of an engine."""
+    seq = max(expected)
     assert len(told) == seq * len(streams)
     for n, Y in expected.items():
         for stream, y in zip(streams, Y, strict=True):
@@ -329,6 +342,38 @@ def test_a_journal_is_replayed_exactly_once_although_a_worker_is_killed(
     fleet: FleetProcess, tmp_path: Path
 ) -> None:
     replay(fleet, lambda: True, tmp_path / "journal", kills=True)
+    settle(fleet)
+
+
+def test_an_event_loop_replays_exactly_once_although_a_worker_is_killed(
+    fleet: FleetProcess, tmp_path: Path
+) -> None:
+    engine, streams = reference(fleet), ids("replayed by a loop")
+    told: dict[tuple[int | str, int], np.ndarray] = {}
+    expected = {}
+
+    async def note(stream: int | str, seq: int, y: np.ndarray) -> None:
+        assert (told.setdefault((stream, seq), y) == y).all()
+
+    async def publish() -> None:
+        async with AsyncReplayingPublisher(
+            endpoints=fleet.endpoints,
+            journal=tmp_path / "journal",
+            on_prediction=note,
+            linger=TIMEOUT,
+            timeout=TIMEOUT,
+        ) as publisher:
+            for seq in range(1, 21):
+                rows = np.full((len(streams), 2), seq / 10, np.float32)
+                assert await publisher.send_many(streams, rows) == [seq] * len(streams)
+                expected[seq] = engine.step_many(streams, rows)
+                if seq == 10:
+                    await publisher.flush()
+                    os.kill(next(iter(fleet.workers().values()))["pid"], signal.SIGKILL)
+            await publisher.flush(TIMEOUT)
+
+    asyncio.run(publish())
+    compare(fleet, engine, streams, told, expected)
     settle(fleet)
 
 

@@ -83,6 +83,28 @@ def test_a_client(worker: WorkerProcess, opened: ExitStack, call: str, is_pipeli
     assert client.step("a", X).shape == before.shape  # the parent goes on
 
 
+def test_clients_that_follow_a_fleet(worker: WorkerProcess, opened: ExitStack) -> None:
+    """They have a connection to each worker, and threads of their own."""
+    where = worker.endpoints["router"]
+    clients = [
+        pipelined(opened.enter_context(Client(endpoints=where, timeout=30.0))) for _ in range(2)
+    ]
+    publishers: list[Any] = [
+        opened.enter_context(kind(endpoints=where, timeout=30.0))
+        for kind in (Publisher, ReplayingPublisher)
+    ]
+    calls = [(clients[0], call) for call in ("step", "step_many", "submit", "info")]
+    calls += [(publisher, call) for publisher in publishers for call in ("send", "flush")]
+    for publisher in publishers:
+        publisher.send("followed", X)
+    for made, call in calls:
+        assert refuses(in_child(lambda made=made, call=call: CALLS[call](made)))
+        assert in_child(made.close) == "None"
+    for made in (*clients, *publishers):
+        CALLS["step" if isinstance(made, Client) else "send"](made)
+        CALLS["step" if isinstance(made, Client) else "flush"](made)
+
+
 def test_a_future_of_a_client_whose_reply_the_child_cannot_get(
     worker: WorkerProcess, opened: ExitStack
 ) -> None:

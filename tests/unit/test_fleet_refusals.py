@@ -146,6 +146,10 @@ def test_ports_are_counted_from_the_first_one() -> None:
         (["--queue-bytes", "1"], "queue"),
         (["--loop", "python", "--spin", "5"], "for the compiled loop"),
         (["--web", "0"], "streamlstm web"),
+        (
+            ["--gateway", "tcp://127.0.0.1:7555", "--max-streams-per-client", "5"],
+            "all clients of a gateway are one",
+        ),
     ],
 )
 def test_options_are_checked_before_a_worker_starts(

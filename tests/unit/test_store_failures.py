@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -256,3 +257,39 @@ def test_a_commit_that_is_interrupted_leaves_the_one_before_whole(tmp_path: Path
         store.close()
         assert len(found) == 1
         assert found.pop() in (certain, certain + 1)
+
+
+FULL = """
+import os, sys
+from pathlib import Path
+from streamlstm.errors import StoreError
+from streamlstm.serving.stores.header import Header
+from streamlstm.serving.stores.lmdb import LmdbStore
+place = Path(sys.argv[1])
+with (place / "other").open("wb", buffering=0) as other:
+    try:
+        while other.write(bytes(4096)):
+            pass
+    except OSError:
+        pass
+    for left in range(5):  # pages of the disk
+        other.truncate(other.tell() - 4096 * left)
+        try:
+            LmdbStore(str(place / "store"), Header("m", 8)).close()
+        except StoreError as error:
+            print(error)
+"""
+
+
+def test_a_store_that_is_opened_on_a_full_disk(tmp_path: Path) -> None:
+    """LMDB writes its lock file through a map, and the system would end the process (SIGBUS)."""
+    mount = f"mount -t tmpfs -o size=256k streamlstm {tmp_path} && exec "
+    inside = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    if shutil.which("unshare") is None or subprocess.run([*inside, f"{mount} true"]).returncode:
+        pytest.skip("needs unshare, and the right to mount a tmpfs in a namespace of its own")
+    child = shlex.join([sys.executable, "-c", FULL, str(tmp_path)])
+    shown = subprocess.run([*inside, mount + child], capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, (shown.returncode, shown.stderr)
+    said = shown.stdout.splitlines()
+    assert len(said) >= 3
+    assert all("cannot be opened: " in line and "No space left" in line for line in said)

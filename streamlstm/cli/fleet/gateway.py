@@ -1,9 +1,10 @@
 """``streamlstm fleet gateway``: the process of a gateway, which the fleet starts."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from typer import Option
+from typer import BadParameter, Option
 
 
 def gateway(
@@ -78,15 +79,29 @@ def gateway_options(arguments: list[str]) -> list[str]:
     return found
 
 
-def check_gateway(router: str, insecure: bool, has_key: bool) -> None:
+def check_gateway(router: str, given: Mapping[str, Any]) -> None:
     """Check where a gateway is to be bound, before anything starts.
+
+    Parameters
+    ----------
+    router : str
+    given : mapping of str to object
+        The options of ``streamlstm serve``.
 
     Raises
     ------
     EndpointError
+    BadParameter
+        If options of the workers do not go together with a gateway.
     """
     from streamlstm.fleet.gateway import gateway_endpoints
     from streamlstm.serving.endpoints import check_endpoint
 
+    if given["max_streams_per_client"] is not None:
+        raise BadParameter(
+            "--max-streams-per-client: to a worker all clients of a gateway are one, so one of "
+            "them could use up what all may have; leave it out, give clients --endpoints in place "
+            "of --gateway, or bound them with --max-rate, which the gateway counts for each"
+        )
     for endpoint in gateway_endpoints(router).values():
-        check_endpoint("gateway", endpoint, insecure, has_key)
+        check_endpoint("gateway", endpoint, given["insecure"], given["key"] is not None)

@@ -119,7 +119,7 @@ def serve(
         given = check_passed_on(arguments, router, store)
         sockets = WorkerSockets(router)
         if gateway is not None:
-            check_gateway(gateway, given["insecure"], given["key"] is not None)
+            check_gateway(gateway, given)
         joining = check_joining(join, machine, control, router, store, take_over, given)
         of_all = ["--store", store] if join else []
         here = Machine(
