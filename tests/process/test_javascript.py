@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -43,6 +44,8 @@ class Program:
             stdout=subprocess.PIPE,
             text=True,
         )
+        self._limit = threading.Timer(120, self.process.kill)  # it waits for something for ever
+        self._limit.start()
 
     def lines(self) -> Iterator[str]:
         assert self.process.stdout is not None
@@ -58,6 +61,7 @@ class Program:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._limit.cancel()
         self.process.kill()
         self.process.communicate()
 

@@ -4,8 +4,8 @@ import { readFileSync } from "node:fs";
 import { InputError, ProtocolError, shown } from "./errors.js";
 import { Exchange } from "./exchange.js";
 import { Kind, allObservedOf, encode, observedOf } from "./messages.js";
-import { fromId, fromRows, fromUint, fromVector, toId, toUint, toVector } from "./numbers.js";
-import { observation, observations } from "./observation.js";
+import { fromId, fromRows, fromUint, fromVector, toId, toUint } from "./numbers.js";
+import { observation, observations, vectorOf } from "./observation.js";
 import { Call } from "./request.js";
 
 export const ROUTER = "tcp://127.0.0.1:7450";
@@ -21,7 +21,11 @@ export class Client {
     if (routers.length === 0 || !routers.every((each) => typeof each === "string")) {
       throw new InputError(`router: expected an endpoint such as ${ROUTER}, got ${shown(router)}`);
     }
-    this.#exchange = new Exchange(routers, { timeout, keys });
+    try {
+      this.#exchange = new Exchange(routers, { timeout, keys });
+    } catch (error) {
+      throw new InputError(`${shown(router)}: cannot be connected to (${error.message})`);
+    }
   }
 
   // --- observations ---
@@ -48,9 +52,8 @@ export class Client {
 
   /** Let a stream learn from labels: what the outputs for an observation should have been. */
   async learn(stream, seq, y) {
-    const id = toId(stream), number = toUint(seq, "seq");
-    toVector(y, false, "y");
-    await this.#streams([id], (_, wide) => [Kind.LABEL, id, number, toVector(y, wide, "y")]);
+    const id = toId(stream), number = toUint(seq, "seq"), vector = vectorOf(y, "y");
+    await this.#streams([id], (_, wide) => [Kind.LABEL, id, number, vector(wide)]);
   }
 
   // --- streams ---
@@ -84,7 +87,10 @@ export class Client {
     });
   }
 
-  /** Yield all streams with their last numbers; with a prefix, texts that begin with it. */
+  /**
+   * Yield all streams with their last numbers; with a prefix, texts that begin with it. One that
+   * moves to another worker meanwhile may come twice, or not at all.
+   */
   async *listStreams(prefix = null) {
     const { workers } = (await this.table()) ?? { workers: [{ router: null }] };
     for (const { router } of workers) {

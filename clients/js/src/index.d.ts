@@ -86,6 +86,7 @@ export class Client {
   exportStream(stream: StreamId): Promise<Uint8Array>;
   importStream(stream: StreamId, state: Uint8Array): Promise<void>;
   lastSeqs(streams: readonly StreamId[]): Promise<(number | bigint)[]>;
+  /** Of a fleet, a stream that moves meanwhile may come twice, or not at all. */
   listStreams(prefix?: string | null): AsyncGenerator<[number | bigint | string, number | bigint]>;
   /** What one worker says of itself and its model (docs/protocol.md#info). */
   info(): Promise<Record<string, any>>;

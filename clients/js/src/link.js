@@ -35,12 +35,17 @@ export class Link {
       immediate: true, linger: 0, sendTimeout: 0, ...(router.includes("[") && { ipv6: true }),
       ...security(keys),
     });
+    try {
+      this.#socket.connect(router);
+    } catch (error) {
+      this.#socket.close();
+      throw error;
+    }
     this.#socket.events.on("disconnect", () => {
       // No reply comes any more to what was sent before; ZeroMQ connects again, as another peer.
       const sent = this.#number;
       setTimeout(() => onLost(this.#sentBefore(sent)), DRAIN);
     });
-    this.#socket.connect(router);
     this.#receive();
   }
 

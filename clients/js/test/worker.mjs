@@ -59,9 +59,10 @@ async function howSure() {
 }
 
 async function pipelines() {
-  const numbered = [], unnumbered = [];
+  const numbered = [], unnumbered = [], x = Float32Array.of(0, 1);
   for (let n = 0; n < 1500; n++) {
-    numbered.push(client.step("numbered", [n, 1], { seq: n + 1 }));
+    x[0] = n; // what waits is what it was
+    numbered.push(client.step("numbered", x, { seq: n + 1 }));
     unnumbered.push(client.step(`unnumbered-${n % 3}`, [n, 2]));
   }
   (await Promise.all(numbered)).forEach((y, n) => tell("numbered", [n, 1], y));
@@ -105,7 +106,7 @@ async function otherRequests() {
   for await (const [stream] of client.listStreams("many-")) found.push(stream);
   assert.equal(found.length, 150);
   const state = await client.exportStream("again");
-  await client.importStream("copy", state);
+  await client.importStream("copy", new Uint8Array(state));
   assert.deepEqual(await client.lastSeqs(["copy"]), [1]);
   await client.reset("copy");
   await client.forget("copy");
@@ -176,6 +177,7 @@ async function anotherLife() {
 }
 
 async function end() {
+  for (const router of ["7450", "tcp://127.0.0.1:x", 7450, []]) assert.throws(() => new Client(router), InputError);
   const waiting = new Client("tcp://127.0.0.1:9");
   const refused = assert.rejects(waiting.step("a", [1, 2]), ClosedError);
   waiting.close();
