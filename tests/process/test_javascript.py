@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from streamlstm import Engine, detector
+from streamlstm.client.keys import new_key
 
 from .conftest import MODEL, WorkerProcess
 from .fleet_process import FleetProcess
@@ -165,6 +166,21 @@ def run_readme(router: str) -> str:
         timeout=60,
         check=True,
     ).stdout
+
+
+def test_keys(model_file: Path, engine: Engine, tmp_path: Path) -> None:
+    for name in ("worker", "allowed", "stranger"):
+        new_key(name, tmp_path)
+    (tmp_path / "clients").mkdir()
+    (tmp_path / "allowed.pub").rename(tmp_path / "clients" / "allowed.pub")
+    options = ("--key", str(tmp_path / "worker.key"), "--allow", str(tmp_path / "clients"))
+    worker = WorkerProcess(model_file, *options)
+    try:
+        with Program("keys.mjs", worker.endpoints["router"], str(tmp_path)) as program:
+            for line in program.lines():
+                compare(line, engine)
+    finally:
+        worker.stop()
 
 
 @pytest.mark.parametrize(

@@ -59,12 +59,14 @@ async function howSure() {
 }
 
 async function pipelines() {
-  const numbered = [], unnumbered = [], x = Float32Array.of(0, 1);
+  const numbered = [], unnumbered = [], blocks = [], x = Float32Array.of(0, 1);
   for (let n = 0; n < 1500; n++) {
     x[0] = n; // what waits is what it was
     numbered.push(client.step("numbered", x, { seq: n + 1 }));
     unnumbered.push(client.step(`unnumbered-${n % 3}`, [n, 2]));
+    if (n < 20) blocks.push(client.stepMany(["block-1", "block-2"], [x, [n, 1]]));
   }
+  (await Promise.all(blocks)).flat().forEach((y, n) => tell(`block-${1 + (n % 2)}`, [n >> 1, 1], y));
   (await Promise.all(numbered)).forEach((y, n) => tell("numbered", [n, 1], y));
   (await Promise.all(unnumbered)).forEach((y, n) => tell(`unnumbered-${n % 3}`, [n, 2], y));
 }
