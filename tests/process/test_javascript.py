@@ -144,7 +144,6 @@ def test_at_a_fleet(tmp_path: Path) -> None:
                     program.say("stopped")
                 elif line == "kill\n":
                     os.kill(pid, signal.SIGKILL)
-                    settle(fleet, 2)
                     program.say("end")
                 else:
                     streams.add(compare(line, engine))

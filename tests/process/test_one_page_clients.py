@@ -52,6 +52,16 @@ def run(folder: Path, *command: str, timeout: float = 240) -> subprocess.Complet
     )
 
 
+def router(request: pytest.FixtureRequest) -> str:
+    """Return the ROUTER of a worker, where the streams of the programs are new."""
+    worker: WorkerProcess = request.getfixturevalue("worker")
+    with worker.client() as client:
+        for stream in ("pump-7", 2**64 - 1):
+            with suppress(RemoteError):
+                client.forget(stream)
+    return worker.endpoints["router"]
+
+
 def compare(shown: subprocess.CompletedProcess[str], engine: Engine) -> None:
     """Compare what a program has shown with the predictions of an engine."""
     assert shown.returncode == 0, shown.stdout + shown.stderr
@@ -64,16 +74,7 @@ def compare(shown: subprocess.CompletedProcess[str], engine: Engine) -> None:
             np.testing.assert_allclose(found, y, rtol=1e-6)
 
 
-@pytest.fixture(autouse=True)
-def forgotten(worker: WorkerProcess) -> None:
-    """Let both programs begin with streams that are new."""
-    with worker.client() as client:
-        for stream in ("pump-7", 2**64 - 1):
-            with suppress(RemoteError):
-                client.forget(stream)
-
-
-def test_in_go(worker: WorkerProcess, engine: Engine, tmp_path: Path) -> None:
+def test_in_go(request: pytest.FixtureRequest, engine: Engine, tmp_path: Path) -> None:
     go = shutil.which("go")
     if go is None:
         pytest.skip("needs go 1.19 or newer on the PATH")
@@ -86,10 +87,10 @@ def test_in_go(worker: WorkerProcess, engine: Engine, tmp_path: Path) -> None:
             pytest.skip(f"needs the module in the cache: go mod download {module}")
     vetted = run(tmp_path, go, "vet", ".")
     assert vetted.returncode == 0, vetted.stderr
-    compare(run(tmp_path, go, "run", ".", worker.endpoints["router"]), engine)
+    compare(run(tmp_path, go, "run", ".", router(request)), engine)
 
 
-def test_in_c_sharp(worker: WorkerProcess, engine: Engine, tmp_path: Path) -> None:
+def test_in_c_sharp(request: pytest.FixtureRequest, engine: Engine, tmp_path: Path) -> None:
     dotnet = shutil.which("dotnet")
     if dotnet is None:
         pytest.skip("needs dotnet, the SDK of .NET 8 or newer, on the PATH")
@@ -98,4 +99,4 @@ def test_in_c_sharp(worker: WorkerProcess, engine: Engine, tmp_path: Path) -> No
     restored = run(tmp_path, dotnet, "restore")
     if restored.returncode != 0:
         pytest.skip("needs the packages NetMQ and MessagePack, which dotnet restore fetches")
-    compare(run(tmp_path, dotnet, "run", worker.endpoints["router"]), engine)
+    compare(run(tmp_path, dotnet, "run", router(request)), engine)

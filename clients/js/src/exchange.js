@@ -33,11 +33,6 @@ export class Exchange {
     this.#ask(this.#owners.any);
   }
 
-  /** The last table of the fleet, null if there is none. */
-  get table() {
-    return this.#owners.table;
-  }
-
   /** Return the lane of a stream. */
   laneOf(id) {
     return this.#lanes.of(id);
@@ -82,6 +77,7 @@ export class Exchange {
 
   #send(request, router) {
     request.router = router;
+    request.call.refusal = null;
     this.#linkTo(router).send(request);
   }
 
@@ -179,7 +175,7 @@ export class Exchange {
         this.#lanes.withdraw(request);
         request.expire(router, this.#options.timeout / 1000, false);
       } else {
-        const isSent = this.#links.get(router).withdraw(request);
+        const isSent = this.#links.get(router)?.withdraw(request) ?? false;
         this.#lanes.leave(request, false);
         request.expire(router, this.#options.timeout / 1000, isSent);
       }
@@ -217,8 +213,8 @@ export class Exchange {
 
   #told(question, [kind, , , value]) {
     this.#questions.delete(question.router);
-    if (kind !== Kind.DONE) return; // another is asked, or it was made before there were fleets
-    if (value === null) return;
+    // Else another is asked, or it belongs to no fleet, or was made before there were any.
+    if (kind !== Kind.DONE || value === null) return;
     this.#owners.follow(value);
     const isListed = (router) => this.#owners.isListed(router);
     this.#lanes.lost(isListed);
@@ -259,7 +255,8 @@ export class Exchange {
 }
 
 function connectionLost(router) {
-  return new WorkerTimeoutError(`${router}: the connection was lost before the reply came; it may have been applied`, true);
+  const text = `${router}: the connection was lost before the reply came; it may have been applied`;
+  return new WorkerTimeoutError(text, true);
 }
 
 /** A question for the table. */

@@ -60,7 +60,7 @@ export class Owners {
 
   /** Learn a table, as far as it is not older than what is known of each partition. */
   follow(value) {
-    if (value === null) return;
+    if (value.owners?.length !== 2 * PARTITIONS || value.epochs?.length !== 4 * PARTITIONS) return;
     this.isFleet = true;
     const isOld = this.table !== null && value.version < this.table.version;
     if (isOld && value.workers.some((worker) => this.isListed(worker.router))) return;

@@ -12,7 +12,9 @@ export const XPUB = "tcp://127.0.0.1:7452";
 const ALARM = Buffer.from("\0alarm/"), VALUE = Buffer.from("\0value/");
 const INTEGER = 9; // bytes of the topic of an integer
 const INTERVAL = 200; // milliseconds between two questions which workers there are
-const EVENTS = { [Kind.RESET]: "reset", [Kind.IMPORT]: "import", [Kind.FORGET]: "forget", [Kind.EVICTED]: "evicted" };
+const EVENTS = {
+  [Kind.RESET]: "reset", [Kind.IMPORT]: "import", [Kind.FORGET]: "forget", [Kind.EVICTED]: "evicted",
+};
 
 /** Receives predictions, whoever sent the observations. */
 export class Subscriber {
@@ -23,7 +25,9 @@ export class Subscriber {
   #wrong = null;
   #turn = Promise.resolve(); // a socket of zeromq.js has one `receive` at a time
 
-  constructor({ xpub, router, streams = [""], alarms = false, values = false, events = false, timeout = null, keys } = {}) {
+  constructor(options = {}) {
+    const { xpub, router, streams = [""], timeout = null, keys } = options;
+    const { alarms = false, values = false, events = false } = options;
     if (xpub !== undefined && router !== undefined) {
       throw new InputError("expected only one of xpub, of a worker, and router, of a fleet");
     }

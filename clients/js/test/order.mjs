@@ -54,7 +54,7 @@ class Worker {
 
   refuse(request, code, ...more) {
     const [, stream, seq] = request.message;
-    return this.reply(request, 255, Array.isArray(stream) ? stream[0] : stream, Array.isArray(seq) ? seq[0] : seq, code, "not now", ...more);
+    return this.reply(request, 255, [stream].flat()[0], [seq].flat()[0], code, "not now", ...more);
   }
 
   async #receive(socket) {

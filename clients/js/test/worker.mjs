@@ -24,6 +24,11 @@ function tell(stream, x, seen) {
   console.log(JSON.stringify([String(stream), typeof stream === "string", x, seen], plain));
 }
 
+/** Return whether something has come in the time of a ping. */
+function hasCome(promise) {
+  return Promise.race([promise.then(() => true), client.ping().then(() => false)]);
+}
+
 async function observations() {
   for (const stream of ["text", "7", 7, MIDDLE, BIG, 2n ** 63n]) {
     const x = [Math.fround(0.1), 0.25], seq = stream === BIG ? sparseSeq(2 ** 40, 3) : 1;
@@ -42,11 +47,11 @@ async function howSure() {
   const alarms = new Subscriber({ xpub: where.xpub, streams: ["sure-1"], alarms: true });
   const first = alarms.receive();
   let seq = 0, wasHeard = false;
-  const isHeard = () => Promise.race([first.then(() => true), client.ping().then(() => false)]);
-  for (; seq < 300 || !wasHeard; wasHeard ||= await isHeard()) {
+  for (; seq < 300 || !wasHeard; wasHeard ||= await hasCome(first)) {
     seq += 1;
     const spike = seq > 300 && seq % 40 === 0 ? 30 : 0;
-    const x = [Math.sin(seq / 9) + ((seq * 7919) % 101) / 500 + spike, seq % 90 < 3 ? null : Math.cos(seq / 5)];
+    const noise = ((seq * 7919) % 101) / 500;
+    const x = [Math.sin(seq / 9) + noise + spike, seq % 90 < 3 ? null : Math.cos(seq / 5)];
     tell("sure-1", x, await client.observe("sure-1", x, { seq }));
     const pair = [x, [x[0] / 2, 1]];
     const seen = await client.observeMany(["sure-2", 3], pair);
@@ -121,13 +126,15 @@ async function publications() {
   const values = new Subscriber({ xpub: where.xpub, streams: [BIG], values: true });
   for (const [subscriber, stream] of [[heard, "pub-warm"], [values, BIG]]) {
     const first = subscriber.receive(); // ZeroMQ does not tell when a subscription has arrived
-    for (let isHeard = false; !isHeard; isHeard = await Promise.race([first.then(() => true), client.ping().then(() => false)])) {
-      tell(stream, [0, 0], await client.step(stream, [0, 0]));
-    }
+    do tell(stream, [0, 0], await client.step(stream, [0, 0]));
+    while (!(await hasCome(first)));
   }
   const publisher = new Publisher(where.pull);
   const sent = [];
-  for (let n = 0; n < 50; n++) sent.push(publisher.send("pub-a", [n, 0], { seq: n + 1 }), publisher.sendMany(["pub-b", BIG], [[n, 1], [n, 2]], { times: [null, n] }));
+  for (let n = 0; n < 50; n++) {
+    sent.push(publisher.send("pub-a", [n, 0], { seq: n + 1 }));
+    sent.push(publisher.sendMany(["pub-b", BIG], [[n, 1], [n, 2]], { times: [null, n] }));
+  }
   await Promise.all(sent);
   const events = { "pub-a": [], "pub-b": [] };
   while (events["pub-a"].length < 50 || events["pub-b"].length < 50) {
@@ -189,4 +196,7 @@ async function end() {
   lines.close();
 }
 
-for (const part of [observations, howSure, pipelines, refusals, otherRequests, publications, anotherLife, end]) await part();
+const PARTS = [
+  observations, howSure, pipelines, refusals, otherRequests, publications, anotherLife, end,
+];
+for (const part of PARTS) await part();
