@@ -5,7 +5,13 @@ from __future__ import annotations
 from shlex import quote
 
 from ..engine.forks import fork_error
-from ..errors import ForkError, HandshakeError, StreamLSTMError, WorkerTimeoutError
+from ..errors import (
+    ForkError,
+    HandshakeError,
+    ProtocolError,
+    StreamLSTMError,
+    WorkerTimeoutError,
+)
 from .curve_handshake import HandshakeFailure
 
 _UNKNOWN = HandshakeFailure()
@@ -106,6 +112,14 @@ def worker_lost(endpoint: str) -> WorkerTimeoutError:
     )
     error.in_doubt = True
     return error
+
+
+def table_unknown(endpoint: str, error: ProtocolError) -> ProtocolError:
+    """Return the error of requests for which a fleet's table says nothing that is understood."""
+    return ProtocolError(
+        f"{endpoint}: {error}; the fleet is perhaps newer than this client: install its version of "
+        "streamlstm here. Nothing was sent; with --gateway any client of this version may go on"
+    )
 
 
 def no_owner(

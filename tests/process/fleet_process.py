@@ -156,6 +156,7 @@ class SurvivingSockets(PlainSockets):
         while not socket.poll(10):
             if not self._lives(router):
                 self._sockets.pop(router).close()
+                self._pids.pop(router, None)  # the next worker may be at the same address
                 raise ConnectionError(router)
         return socket.recv()
 

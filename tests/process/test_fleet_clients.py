@@ -32,10 +32,11 @@ from streamlstm import (
     Subscriber,
 )
 from streamlstm.client.observing import Published
+from streamlstm.engine.partitions import partitions_of
 from streamlstm.errors import RemoteError, WorkerTimeoutError
 
 from .conftest import MODEL
-from .fleet_process import FleetProcess
+from .fleet_process import FleetProcess, PlainSockets
 
 TIMEOUT = 30.0
 
@@ -374,6 +375,30 @@ def test_an_event_loop_replays_exactly_once_although_a_worker_is_killed(
 
     asyncio.run(publish())
     compare(fleet, engine, streams, told, expected)
+    settle(fleet)
+
+
+def test_partitions_move_to_whom_has_less_to_do(fleet: FleetProcess) -> None:
+    """Streams of one worker are busy, until some of their partitions are at the other one."""
+    settle(fleet)
+    engine, pause = reference(fleet), threading.Event()
+    w0 = fleet.workers()["w0"]["router"]
+    sockets = PlainSockets(w0)
+
+    def owners(streams: list[str]) -> set[str | None]:
+        return {sockets.routers[n] for n in partitions_of(streams).tolist()}
+
+    streams = [s for s in (f"busy-{n}" for n in range(400)) if owners([s]) == {w0}][:60]
+    with Client(endpoints=fleet.endpoints, timeout=TIMEOUT) as client:
+        seq = 0
+        while owners(streams) == {w0}:
+            seq += 1
+            rows = np.full((len(streams), 2), seq / 100, np.float32)
+            found = client.step_many(streams, rows, seqs=[seq] * len(streams))
+            assert (found == engine.step_many(streams, rows)).all()
+            pause.wait(0.05)
+            sockets.learn()
+    sockets.close()
     settle(fleet)
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from streamlstm.client.fleet.queue import FleetQueue
 from streamlstm.client.fleet.seeds import Seeds
 from streamlstm.client.replies import decode_prediction
 from streamlstm.engine.partitions import partitions_of
-from streamlstm.errors import WorkerTimeoutError
+from streamlstm.errors import ProtocolError, WorkerTimeoutError
 
 X = [1.0, 2.0]
 Y = np.array([0.25, 0.5], np.float32)
@@ -273,3 +274,34 @@ def test_what_was_sent_to_a_worker_that_is_back_before_anybody_looked_is_sent_ag
             queue.process()
         assert (future.result() == Y).all()
         queue.fail_all()
+
+
+def test_a_table_that_is_newer_than_the_client_is_told(fleet: Fleet) -> None:
+    """What is only added to it is let be."""
+    value = fleet.before._replace(workers=(fleet.a.where,)).to_value()
+    newer = {**value, "owners": 2 * value["owners"], "epochs": 2 * value["epochs"]}
+    asked: list[wire.Request] = []
+
+    def answer(value: dict[str, Any]) -> tuple[list[bytes], wire.Request]:
+        """Answer each TABLE, until another request comes."""
+        while True:
+            *envelope, frame = fleet.a.socket.recv_multipart()
+            asked.append(wire.decode_request(frame))
+            if not isinstance(asked[-1], wire.Table):
+                return envelope, asked[-1]
+            fleet.a.answer(envelope, wire.Done(wire.Kind.TABLE, None, value))
+
+    fleet.a.socket.set(zmq.RCVTIMEO, 1_000)
+    with ThreadPoolExecutor() as pool:
+        with Client(endpoints=fleet.a.where.router, timeout=2.0) as client:
+            silent = pool.submit(answer, newer)
+            with pytest.raises(ProtocolError, match=r"expected 1024 owners.*newer than this"):
+                client.step("pump-7", X)
+        with pytest.raises(zmq.Again):  # nothing was sent
+            silent.result()
+        assert asked
+        with Client(endpoints=fleet.a.where.router, timeout=20.0) as client:
+            future = client.submit("pump-7", X, seq=5)
+            envelope, _ = answer({**value, "colours": ["blue"]})
+            fleet.a.answer(envelope, wire.Prediction("pump-7", 5, Y.tobytes()))
+            assert (future.result(10) == Y).all()

@@ -84,6 +84,7 @@ def test_what_people_want_outlives_who_leads(
         pytest.param(426, id="machines that have not joined yet are not away"),
         pytest.param(496, id="a machine is lost that was asked to leave meanwhile"),
         pytest.param(187, id="a machine is lost and back before it is known how far others are"),
+        pytest.param(8000, id="a worker was asked to end, and was lost, and starts again"),
         pytest.param(6205, id="a move is over, and its partitions move again"),
     ],
 )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time as clock
 from collections.abc import Callable
 from typing import Any
 
 from ... import wire
+from ...errors import ProtocolError
+from ..failures import table_unknown
 from ..replies import decode_done
 from . import parts
 from .link import Link
@@ -16,6 +19,8 @@ from .request import FleetRequest
 from .search import TableSearch, lone_table
 from .seeds import Seeds
 from .traffic import STALLED, Traffic
+
+_LOG = logging.getLogger(__name__)
 
 
 class Tracking(Traffic):
@@ -105,11 +110,18 @@ class Tracking(Traffic):
             return  # another is asked
         known = self._search.table
         if value is not None:
-            table = wire.FleetTable.from_value(value)
+            try:
+                table = wire.FleetTable.from_value(value)
+            except ProtocolError as error:
+                if self._denied is None:
+                    _LOG.warning("%s", table_unknown(router, error))
+                self._denied = table_unknown(router, error)
+                return
         elif known is None or not known.workers[0].name:
             table = lone_table(router)
         else:
             return
+        self._denied = None
         self._search.found(table, lambda: not any(link.is_connected for link in self._links))
         self._is_old = False
         self._on_table(table)
