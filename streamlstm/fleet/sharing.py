@@ -157,7 +157,7 @@ class Sharing:
                 member.ends = True
                 self.list_workers()
                 actions += [self.owned.publish(), Stop(member.name)]
-            elif member.waits or (away and member.where is None):
+            elif member.where is None and (away or not member.starts):
                 del self.members[member.name]
         return actions + self._dismiss()
 
