@@ -52,6 +52,7 @@ FILES: dict[str, dict[str, tuple[str, ...]]] = {
     "docs/fleet.md": {"fleet_capacity": (), "fleet_gateway": ()},
     "docs/fleet-ray.md": {"fleet_ray": ()},
     "docs/web.md": {"page": ()},
+    "docs/bridges.md": {"bridges": ()},
 }
 
 

@@ -130,15 +130,8 @@ class Kafka:
         fresh = OFFSET_BEGINNING if self._settings.start == "earliest" else OFFSET_END
         for each in committed:
             each.offset = fresh if each.offset == OFFSET_INVALID else each.offset
-            self._check_made_anew(each)
             self._offsets[each.topic, each.partition] = Offsets()
         self._consumer.incremental_assign(committed)
-
-    def _check_made_anew(self, place: TopicPartition) -> None:
-        """Refuse a committed offset behind the end: the topic is not the one that was read."""
-        _, end = self._consumer.get_watermark_offsets(place, timeout=_TIMEOUT)
-        if place.offset > end:
-            raise _made_anew(place.topic, place.partition, place.offset, end)
 
     def _message(self, record: Any) -> Message | None:
         error = record.error()
@@ -267,11 +260,3 @@ def _settling(
 
 def _texts(headers: Any) -> dict[str, str]:
     return {name: (value or b"").decode(errors="replace") for name, value in headers or ()}
-
-
-def _made_anew(topic: str, partition: int, committed: int, end: int) -> StreamLSTMError:
-    return StreamLSTMError(
-        f"kafka: {topic} [{partition}]: {committed} messages were read before, and it has {end}: "
-        "expected the same topic, this one was made anew. Start with another --name, and with a "
-        "--generation above the last one, so that its numbers are above those of the old one"
-    )

@@ -57,8 +57,13 @@ class Nats:
     async def _run(self, bridge: Bridge) -> None:
         self._wanted = asyncio.Event()
         self._failed = asyncio.get_running_loop().create_future()
-        if not await self._connect(bridge):
-            return
+        if await self._connect(bridge):
+            try:
+                await self._serve(bridge, self._failed)
+            finally:
+                await self._client.close()
+
+    async def _serve(self, bridge: Bridge, failed: asyncio.Future[None]) -> None:
         log = self._client.jetstream()
         subscriptions = [await self._subscribe(log, n) for n in range(len(self._patterns))]
         bridge.ready()
@@ -66,7 +71,7 @@ class Nats:
         takers = [asyncio.create_task(self._take(bridge, each)) for each in subscriptions]
         try:
             done, _ = await asyncio.wait(
-                [*takers, sending, self._failed], return_when=asyncio.FIRST_COMPLETED
+                [*takers, sending, failed], return_when=asyncio.FIRST_COMPLETED
             )
             for each in done:
                 each.result()
@@ -82,7 +87,6 @@ class Nats:
                 _LOG.warning("nats: what the server has not confirmed comes again")
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
-            await self._client.close()
 
     async def _connect(self, bridge: Bridge) -> bool:
         """Connect, as often as it takes; return whether that was done before the end."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import logging
-import sys
 import threading
 from typing import Any
 
@@ -17,7 +15,6 @@ from .predictions import Publications
 from .settings import Settings
 
 _LOG = logging.getLogger(__name__)
-_SWITCH_SECONDS = 5e-4  # a thread that has work to do would wait 5 ms for each other one
 FINISH = 10.0  # seconds in which a bridge finishes what it has
 
 
@@ -40,7 +37,6 @@ def start(
     StreamLSTMError
         If it cannot begin, or cannot go on.
     """
-    sys.setswitchinterval(_SWITCH_SECONDS)
     module, make = load(settings.broker)
     waiting = Waiting()
     made.append(waiting)
@@ -57,7 +53,6 @@ def start(
         made.append(bridge)
         if waiting.stopping.is_set():
             bridge.stopping.set()
-        gc.freeze()  # what is there stays: to look through it would take a tenth of a second
         broker.run(bridge)
         bridge.finish(FINISH)
         broker.finish(FINISH)

@@ -6,10 +6,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import pytest
+
+from streamlstm.bridges.start import start
+from streamlstm.cli.bridge.options import as_settings
+
+from .conftest import WorkerProcess
 
 TIMEOUT = 60.0
 pause = threading.Event()
@@ -81,3 +87,33 @@ def wait_until(is_so: Callable[[], bool], what: object) -> None:
             return
         pause.wait(0.05)
     raise AssertionError(what() if callable(what) else what)
+
+
+@contextmanager
+def running_bridge(
+    broker: str, worker: WorkerProcess, **options: Any
+) -> Iterator[tuple[list[Any], threading.Event]]:
+    """Run a bridge in this process; yields what it made, last of all the bridge, and its end."""
+    plain = {"in_": ["in/{machine}"], "format_": "json", "features": None, "join": ""}
+    settings = as_settings(broker, **{**plain, **options})
+    made: list[Any] = []
+    failed: list[BaseException] = []
+    ended = threading.Event()
+
+    def run() -> None:
+        try:
+            start(settings, {"router": worker.endpoints["router"]}, made)
+        except BaseException as error:
+            failed.append(error)
+        ended.set()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield made, ended
+    finally:
+        for each in made:
+            each.stopping.set()
+        thread.join()
+    if failed:
+        raise failed[0]

@@ -18,11 +18,9 @@ import numpy as np
 import pytest
 
 from benchmarks.live.brokers import Mosquitto, free_port
-from streamlstm.bridges.start import start
-from streamlstm.cli.bridge.options import as_settings
 from streamlstm.errors import StreamLSTMError
 
-from .bridge_process import TIMEOUT, BridgeProcess, needs, wait_until
+from .bridge_process import TIMEOUT, BridgeProcess, needs, running_bridge, wait_until
 from .conftest import WorkerProcess
 
 paho = pytest.importorskip("paho.mqtt.client", reason="needs paho-mqtt: pip install paho-mqtt")
@@ -111,34 +109,6 @@ class Listener:
         self.client.loop_stop()
 
 
-@contextmanager
-def bridge(worker: WorkerProcess, **options: Any) -> Iterator[tuple[list[Any], threading.Event]]:
-    """Run a bridge in this process; yields what it made, last of all the bridge, and its end."""
-    plain = {"in_": ["in/{machine}"], "format_": "json", "features": None, "join": ""}
-    settings = as_settings("mqtt", **{**plain, **options})
-    made: list[Any] = []
-    failed: list[BaseException] = []
-    ended = threading.Event()
-
-    def run() -> None:
-        try:
-            start(settings, {"router": worker.endpoints["router"]}, made)
-        except BaseException as error:
-            failed.append(error)
-        ended.set()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield made, ended
-    finally:
-        for each in made:
-            each.stopping.set()
-        thread.join()
-    if failed:
-        raise failed[0]
-
-
 def payload(n: int) -> str:
     return json.dumps({"temperature": np.sin(n / 9), "pressure": np.cos(n / 5)})
 
@@ -171,7 +141,7 @@ def test_a_home_with_tls(
         ):
             with (
                 pytest.raises(StreamLSTMError, match=said),
-                bridge(detecting, **known | changed) as (_, ended),
+                running_bridge("mqtt", detecting, **known | changed) as (_, ended),
             ):
                 assert ended.wait(TIMEOUT)
         options = {
@@ -179,7 +149,7 @@ def test_a_home_with_tls(
             "home_assistant": "homeassistant", "name": "a bridge",
         }  # fmt: skip
         home = Listener(broker.port, "out/#", "alarms/#", "dead", "homeassistant/#")
-        with bridge(detecting, **known, **options) as (made, _):
+        with running_bridge("mqtt", detecting, **known, **options) as (made, _):
             wait_until(lambda: "ready; Ctrl-C stops" in caplog.messages, lambda: caplog.messages)
             plug = made[-1]._broker._client.socket()
             assert plug.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

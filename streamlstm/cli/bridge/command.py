@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import signal
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -93,8 +95,12 @@ def nats(start: Start = "earliest", client: Client = None, **options: Any) -> No
 
 
 def _run(broker: str, router: Any, endpoints: Any, key: Any, server: Any, **options: Any) -> None:
+    from streamlstm.bridges.brokers import load
     from streamlstm.bridges.start import start
 
+    load(broker)
+    gc.freeze()  # what is there stays: to look through it would take a tenth of a second
+    sys.setswitchinterval(5e-4)  # a thread that has work to do would wait 5 ms for each other one
     worker = {**worker_or_fleet(router, endpoints), "key": key, "server": server}
     settings = as_settings(broker, **options)
     made: list[Bridge] = []
