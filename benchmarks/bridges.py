@@ -26,7 +26,7 @@ from streamlstm import LSTM, Dense, Model
 from streamlstm.network.layers import Layer
 
 from .harness import Row, number, parser, report
-from .live.broker_peers import KafkaPeer, MqttPeer, NatsPeer, Peer
+from .live.broker_peers import KafkaPeer, MqttPeer, NatsListener, NatsPeer, Peer
 from .live.brokers import MockKafka, Mosquitto, NatsServer, Tansu
 
 STREAMS = 1_000
@@ -41,11 +41,12 @@ class Case(NamedTuple):
     peer: Callable[..., Any]
     name: str
     target: float
+    reader: Callable[..., Any] | None = None
 
 
 CASES = {
     "mosquitto": Case(Mosquitto, MqttPeer, "mqtt", 2_000),
-    "nats-server": Case(NatsServer, NatsPeer, "nats", 10_000),
+    "nats-server": Case(NatsServer, NatsPeer, "nats", 10_000, NatsListener),
     "kafka (mock)": Case(MockKafka, KafkaPeer, "kafka", 20_000),
     "kafka (tansu)": Case(Tansu, KafkaPeer, "kafka", 20_000),
 }
@@ -112,7 +113,7 @@ def rate_of(peer: Peer, case: Case, bridge: list[str], seconds: float) -> float:
 def latencies(url: str, case: Case, bridge: list[str], seconds: float) -> Any:
     """Return seconds from when an observation was due until its prediction came, float64[N]."""
     rate, first = case.target / 2, 1_000_000
-    sender, reader = case.peer(url, "sender"), case.peer(url, "reader")
+    sender, reader = case.peer(url, "sender"), (case.reader or case.peer)(url, "reader")
     with process(*bridge, ready="ready; Ctrl-C") as check:
         left = len(reader.predictions())  # of before
         stop = threading.Event()
@@ -125,7 +126,7 @@ def latencies(url: str, case: Case, bridge: list[str], seconds: float) -> Any:
             rows = [(f"m{n % STREAMS}", first + n, [0.5, 0.25]) for n in range(sent, due)]
             sender.send(rows, [start + n / rate for n in range(sent, due)])
             sent = due
-            time.sleep(0.001)
+            time.sleep(0.002)
         try:
             while len(reader.came) - left < sent:
                 time.sleep(0.05)

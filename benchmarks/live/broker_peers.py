@@ -129,7 +129,7 @@ class KafkaPeer:
         )
         self._make(url)
         self._consumer = Consumer(
-            {"bootstrap.servers": url, "group.id": name, "fetch.wait.max.ms": 5, "log_level": 0}
+            {"bootstrap.servers": url, "group.id": name, "fetch.wait.max.ms": 1, "log_level": 0}
         )
         topics = self._producer.list_topics(timeout=30).topics
         self._consumer.assign(
@@ -267,6 +267,25 @@ class NatsPeer:
         """Leave the broker."""
         self._run(self._client.close())
         self._loop.close()
+
+
+class NatsListener(NatsPeer):
+    """Hears what comes while it listens, at once: batches of JetStream wait to be full."""
+
+    async def _connect(self, url: str, name: str) -> None:
+        await super()._connect(url, name)
+        await self._client.subscribe("out.*", cb=self._note)
+
+    async def _note(self, message: Any) -> None:
+        self.came.append({**json.loads(message.data), "at": time.time()})
+
+    def receive(self) -> None:
+        """Take what comes within a moment."""
+        self._run(asyncio.sleep(0.02))
+
+    def predictions(self) -> list[Came]:
+        """Return all predictions that were heard."""
+        return list(self.came)
 
 
 async def _ignore(_error: Exception) -> None:

@@ -143,7 +143,7 @@ class Bridge:
     ) -> Entry:
         receipt = Receipt(origins, self._broker.acknowledge, time)
         row = np.array(values)
-        is_large = bool((np.abs(row) >= _LARGE).any())
+        is_large = any(abs(value) >= _LARGE for value in values)  # few: NumPy would be slower
         x = wire.Doubles.of(row) if is_large else wire.to_floats(row.astype(np.float32))
         return observation_entry(stream, x, seq, time, receipt)
 

@@ -94,8 +94,11 @@ def _known(value: float) -> float | None:
     return round(value, 9) if math.isfinite(value) else None
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+
+
 def _json(content: Any) -> bytes:
-    return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
+    return _ENCODER.encode(content).encode()
 
 
 def number_text(seq: int) -> str:

@@ -278,6 +278,23 @@ def test_what_comes_again_is_confirmed_and_not_sent_but_for_the_last() -> None:
     assert outbox.rows == 0
 
 
+def test_a_prediction_that_is_released_while_it_is_to_be_asked_for_again_is_not() -> None:
+    outbox = Outbox(one_in_flight=True)
+    outbox.resume("a", 0)
+    held = entry(5)
+    outbox.add(held)
+    assert outbox.next_message(1000, 10) == [held]
+    outbox.suspend(everything=False)  # the worker was busy; the broker has the prediction only now
+    outbox.resume("a", sparse_seq(5), message=2)
+    held.delivered = True
+    outbox.release(held)
+    assert outbox.next_message(1000, 10) == []
+    later = entry(8)
+    outbox.add(later)
+    assert outbox.next_message(1000, 10) == [later]
+    assert outbox.confirm(2) == [held]
+
+
 def test_given_numbers_do_not_close_up_where_one_was_refused() -> None:
     outbox = Outbox(one_in_flight=True)
     outbox.resume("a", 0)

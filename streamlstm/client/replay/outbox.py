@@ -183,6 +183,10 @@ class Outbox:
         size = _HEAD
         while self._sendable and len(taken) < rows:
             queue = self._sendable[0]
+            if queue.next >= len(queue.entries):  # what it had was released since
+                self._sendable.popleft()
+                queue.scheduled = False
+                continue
             entry = queue.entries[queue.next]
             width = wire.size_of(entry.x)
             size += width + _HEAD
