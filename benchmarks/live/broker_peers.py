@@ -127,7 +127,9 @@ class KafkaPeer:
         self._producer = Producer(
             {"bootstrap.servers": url, "linger.ms": 1, "enable.idempotence": True, "log_level": 0}
         )
-        self._make(url)
+        self._url = url
+        self.make_topic("in", 4)
+        self.make_topic("out", 2)
         self._consumer = Consumer(
             {"bootstrap.servers": url, "group.id": name, "fetch.wait.max.ms": 1, "log_level": 0}
         )
@@ -137,15 +139,14 @@ class KafkaPeer:
         )
         self.came: list[Came] = []
 
-    def _make(self, url: str) -> None:
-        """Make the topics, where they are not made when they are asked for."""
+    def make_topic(self, name: str, partitions: int) -> None:
+        """Make a topic, where it is not made when it is asked for."""
         from confluent_kafka.admin import AdminClient, NewTopic
 
-        admin = AdminClient({"bootstrap.servers": url, "log_level": 0})
-        for name, partitions in (("in", 4), ("out", 2)):
-            if not self._producer.list_topics(name, timeout=30).topics[name].partitions:
-                (made,) = admin.create_topics([NewTopic(name, partitions, 1)]).values()
-                made.exception(30)
+        if not self._producer.list_topics(name, timeout=30).topics[name].partitions:
+            admin = AdminClient({"bootstrap.servers": self._url, "log_level": 0})
+            (made,) = admin.create_topics([NewTopic(name, partitions, 1)]).values()
+            made.exception(30)
 
     def send(self, rows: Rows, times: Times = None) -> None:
         """Send observations."""
@@ -207,6 +208,10 @@ class NatsPeer:
         await self._log.add_stream(name="OUT", subjects=["out.*"])
         every = ConsumerConfig(ack_policy=AckPolicy.ALL)
         self._out = await self._log.pull_subscribe("out.*", name, config=every)
+
+    def make_stream(self, name: str, subject: str) -> None:
+        """Let JetStream keep a subject."""
+        self._run(self._log.add_stream(name=name, subjects=[subject]))
 
     def send(self, rows: Rows, times: Times = None) -> None:
         """Send observations; with times only as far as the server's socket."""
