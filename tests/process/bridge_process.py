@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Self
 
 import pytest
@@ -24,6 +25,19 @@ pause = threading.Event()
 def needs(broker: Any) -> pytest.MarkDecorator:
     """Skip where a broker is not installed."""
     return pytest.mark.skipif(broker.program() is None, reason=f"needs {broker.needs}")
+
+
+def make_certificate(folder: Path) -> None:
+    """Make broker.pem, which nobody vouches for, and broker.key."""
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=broker"),
+            *("-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-keyout", folder / "broker.key", "-out", folder / "broker.pem"),
+        ],
+        check=True,
+        capture_output=True,
+    )
 
 
 class BridgeProcess:

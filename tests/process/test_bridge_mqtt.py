@@ -20,7 +20,14 @@ import pytest
 from benchmarks.live.brokers import Mosquitto, free_port
 from streamlstm.errors import StreamLSTMError
 
-from .bridge_process import TIMEOUT, BridgeProcess, needs, running_bridge, wait_until
+from .bridge_process import (
+    TIMEOUT,
+    BridgeProcess,
+    make_certificate,
+    needs,
+    running_bridge,
+    wait_until,
+)
 from .conftest import WorkerProcess
 
 paho = pytest.importorskip("paho.mqtt.client", reason="needs paho-mqtt: pip install paho-mqtt")
@@ -37,15 +44,7 @@ class SecureMosquitto(Mosquitto):
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
         self.secure = f"mqtts://127.0.0.1:{free_port()}"
-        subprocess.run(
-            [
-                *("openssl", "req", "-x509", "-newkey", "rsa:2048"),
-                *("-nodes", "-subj", "/CN=broker", "-addext", "subjectAltName=IP:127.0.0.1"),
-                *("-keyout", folder / "broker.key", "-out", folder / "broker.pem"),
-            ],
-            check=True,
-            capture_output=True,
-        )
+        make_certificate(folder)
         (folder / "passwords").write_text("")
         subprocess.run(
             ["mosquitto_passwd", "-b", folder / "passwords", "bridge", "secret"],

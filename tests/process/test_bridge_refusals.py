@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import closing
 from pathlib import Path
 
@@ -11,16 +12,47 @@ from benchmarks.live.broker_peers import KafkaPeer
 from benchmarks.live.brokers import MockKafka, NatsServer, free_port
 from streamlstm.errors import BadValueError, StreamLSTMError
 
-from .bridge_process import TIMEOUT, needs, running_bridge, wait_until
+from .bridge_process import TIMEOUT, make_certificate, needs, running_bridge, wait_until
 from .conftest import WorkerProcess
 
 
 class GuardedNats(NatsServer):
-    """Lets in who knows the password."""
+    """Lets in who knows the password, with TLS."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        make_certificate(folder)
+        super().__init__(folder)
 
     def command(self, program: str) -> list[str]:
         """Return how it is started."""
-        return [*super().command(program), "--user", "bridge", "--pass", "secret"]
+        tls = ("--tls", "--tlscert", f"{self.folder}/broker.pem")
+        guard = ("--user", "bridge", "--pass", "secret", "--tlskey", f"{self.folder}/broker.key")
+        return [*super().command(program), *tls, *guard]
+
+
+@needs(MockKafka)
+def test_a_dead_letter_of_kafka_has_its_reason_beside_it(
+    worker: WorkerProcess, tmp_path: Path
+) -> None:
+    from confluent_kafka import Consumer, Producer, TopicPartition
+
+    with MockKafka(tmp_path) as broker, closing(KafkaPeer(broker.url)) as peer:
+        peer.make_topic("dead", 1)
+        producer = Producer({"bootstrap.servers": broker.url})
+        producer.produce("in", b"[1]", key="m")
+        producer.flush(TIMEOUT)
+        consumer = Consumer({"bootstrap.servers": broker.url, "group.id": "people"})
+        topics = consumer.list_topics("dead", timeout=TIMEOUT).topics["dead"].partitions
+        consumer.assign([TopicPartition("dead", n, 0) for n in topics])
+        options = {"in_": ["in"], "stream": "{key}", "dead_letter": "dead"}
+        with running_bridge("kafka", worker, url=broker.url, **options):
+            letter = consumer.poll(TIMEOUT)
+        consumer.close()
+    assert letter.value() == b"[1]"
+    headers = dict(letter.headers())
+    assert headers["topic"] == b"in"
+    assert headers["reason"].startswith(b"expected 2 values")
 
 
 @needs(MockKafka)
@@ -48,20 +80,24 @@ def test_a_topic_of_kafka_that_was_made_anew_is_refused(
 
 
 @needs(NatsServer)
+@pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl: apt-get install openssl")
 def test_a_server_of_nats_refuses_who_does_not_know_the_password(
     worker: WorkerProcess, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     password = tmp_path / "password"
     password.write_text("secret")
+    known = {"user": "bridge", "password": password}
     with GuardedNats(tmp_path / "broker") as broker:
+        url, pem = broker.url.replace("nats:", "tls:"), broker.folder / "broker.pem"
         for options, said in (
+            ({"ca": None, **known}, "the certificate of the broker was not accepted .self-signed"),
             ({}, "refuses the connection: .*uthorization.*--user"),
-            ({"user": "bridge", "password": password}, "no stream of JetStream has the subject"),
+            (known, "no stream of JetStream has the subject"),
             ({"client": ["ping=1"]}, "--client: expected a setting of nats.connect, .* got ping"),
         ):
             with (
                 pytest.raises(StreamLSTMError, match=said),
-                running_bridge("nats", worker, url=broker.url, **options) as (_, ended),
+                running_bridge("nats", worker, url=url, **{"ca": pem, **options}) as (_, ended),
             ):
                 assert ended.wait(TIMEOUT)
     nowhere = f"nats://me:secret@127.0.0.1:{free_port()}"
