@@ -28,7 +28,7 @@ class Agent:
     name: str
     workers: int
     term: int = 0  # of whoever it has joined
-    known: bool = False  # it has been taken in
+    run: str = ""
     leaves: bool = False
     stopped: bool = False
     pids: dict[str, int] = field(default_factory=dict)
@@ -83,6 +83,7 @@ class Agents:
         self.leader: Leader | None = None
         self.led = 0  # how often somebody began to lead
         self._started, self._killed = 0, set[int]()
+        self._joined_so_far = 0
         self.told = 0
 
     def _cut(self, agent: Agent) -> None:

@@ -67,13 +67,12 @@ class Leaders(Agents):
         self._cut(agent)
         agent.up = Link(self.clock, self.chance, NETWORK)
         agent.down = Link(self.clock, self.chance, NETWORK)
-        running, hellos, again = dict(agent.pids), dict(agent.hellos), agent.known
+        running, hellos = dict(agent.pids), dict(agent.hellos)
 
         def joined(leader: Leader) -> list[Action]:
             actions = [] if name not in leader.hands else self._left(leader, name)
             leader.hands[name] = agent
-            self._order(leader, name, _take_in)
-            return actions + self._joined(leader, agent, again, running, hellos)
+            return actions + self._joined(leader, agent, running, hellos)
 
         self._say(agent, joined, True)
         if agent.leaves:
@@ -83,13 +82,12 @@ class Leaders(Agents):
         self,
         leader: Leader,
         agent: Agent,
-        again: bool,
         running: dict[str, int],
         hellos: dict[str, wire.FleetWorker],
     ) -> list[Action]:
         coordinator, machine = leader.coordinator, agent.name
         members = set(self.store.members)
-        actions = coordinator.joined(machine, agent.workers, running, again)
+        actions = coordinator.joined(machine, agent.workers, running, agent.run)
         waiting = set() if coordinator.takeover is None else set(coordinator.takeover.waiting)
         for worker, where in hellos.items():
             if worker in waiting:
@@ -206,10 +204,6 @@ class Leaders(Agents):
             raise FencedError
         self.store.members.pop(name, None)
         return leader.coordinator.died(name, lived, self.store.folder.arrived)
-
-
-def _take_in(agent: Agent) -> None:
-    agent.known = True
 
 
 def _waited(worker: str, leader: Leader) -> list[Action]:

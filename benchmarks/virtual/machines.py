@@ -28,7 +28,8 @@ class Machines(Leaders):
 
     def join(self, name: str, workers: int) -> None:
         """Start the agent of a machine."""
-        self.agents[name] = agent = Agent(name, workers)
+        self._joined_so_far += 1
+        self.agents[name] = agent = Agent(name, workers, run=str(self._joined_so_far))
         self._look(agent)
         self._renew(agent)
 

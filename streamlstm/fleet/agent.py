@@ -183,8 +183,7 @@ class Agent:
         running = [
             (worker, machine.pid(worker), machine.hellos.get(worker)) for worker in machine.workers
         ]
-        known = self._leading.is_known
-        self._sockets.say("join", about, known, self._leaves, running)
+        self._sockets.say("join", about, self._leaves, running)
 
     # --- what happens here ---
 

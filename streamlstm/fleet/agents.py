@@ -217,7 +217,6 @@ class Agents:
         self,
         identity: bytes,
         about: Sequence[Any],
-        again: bool,
         leaving: bool,
         running: Sequence[tuple[str, int, Sequence[Any] | None]],
     ) -> None:
@@ -246,7 +245,7 @@ class Agents:
         if self._followed:
             self._socket.send_multipart([identity, self._followed])
         runs = tuple(Runs(worker, pid, hello) for worker, pid, hello in running)
-        self._events.append(Joined(of.machine, of.workers, of.capacity, runs, again))
+        self._events.append(Joined(of.machine, of.workers, of.capacity, runs, of.run))
         if leaving:
             self._events.append(Leaves(of.machine))
 

@@ -96,7 +96,7 @@ class Coordinator(Orders):
         for worker in record.table.workers:
             lives = worker.name in self.takeover.waiting
             where = worker if lives else None
-            self.members[worker.name] = Member(worker.name, where, self.leaves_still(worker.name))
+            self.members[worker.name] = Member(worker.name, where, worker.name in record.leaving)
             self.members[worker.name].new = False
         return [self.owned.publish()]
 
@@ -156,8 +156,9 @@ class Coordinator(Orders):
     def _left(self, machine: str, arrived: Mapping[int, int], join: int) -> list[Action]:
         actions: list[Action] = []
         lost = [each for each in self.members.values() if each.machine == machine]
-        if not lost or self.owned.wanted.get(machine) is not None:
-            self.owned.wanted.pop(machine, None)  # one that was to end still is, if it comes back
+        wanted = self.owned.wanted.get(machine)
+        if wanted is not None and (wanted.workers is not None or not lost):
+            del self.owned.wanted[machine]  # one that was to end still is, if it comes back
         for member in lost:
             if member.join <= join:
                 member.pid, member.starts, member.ends, member.waits = 0, False, False, False

@@ -38,7 +38,7 @@ class Joined(NamedTuple):
     workers: int  # that it is to have
     capacity: int  # streams that they may have in memory
     runs: tuple[Runs, ...]
-    again: bool = False  # it has been there, under this leader or another one
+    run: str = ""  # of the agent's process
 
 
 class Leaves(NamedTuple):

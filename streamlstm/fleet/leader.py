@@ -39,9 +39,9 @@ class Leader(Supervisor):
 
     def _happened(self, event: Event) -> None:
         match event:
-            case Joined(machine, workers, streams, runs, again):
+            case Joined(machine, workers, streams, runs, run):
                 self.watch.capacities[machine] = streams
-                self._later(partial(self._joined, machine, workers, runs, again))
+                self._later(partial(self._joined, machine, workers, runs, run))
             case Leaves(machine):
                 self._later(lambda: self._do(self._coordinator.leaves(machine)))
             case Left(machine, reason):
@@ -51,12 +51,12 @@ class Leader(Supervisor):
             case _:
                 super()._happened(event)
 
-    def _joined(self, machine: str, workers: int, runs: Sequence[Runs], again: bool) -> None:
+    def _joined(self, machine: str, workers: int, runs: Sequence[Runs], run: str) -> None:
         """Let a machine have its workers; some may run, if somebody else has led until now."""
         coordinator = self._coordinator
         members = set(self._storage.members() if runs else ())
         pids = {each.worker: each.pid for each in runs}
-        self._do(coordinator.joined(machine, workers, pids, again))
+        self._do(coordinator.joined(machine, workers, pids, run))
         waiting = set() if coordinator.takeover is None else set(coordinator.takeover.waiting)
         for worker, pid, hello in runs:
             if worker in waiting and hello is not None:

@@ -119,7 +119,7 @@ class Orders(Sharing):
         machine: str,
         workers: int,
         running: Mapping[str, int] = _NONE,
-        again: bool = False,
+        run: str = "",
     ) -> list[Action]:
         """Note that a machine is there.
 
@@ -130,21 +130,22 @@ class Orders(Sharing):
             That it is to have.
         running : mapping of str to int
             Process ids of its workers that run.
-        again : bool
-            It has been there, so that what people wanted of it since then counts.
+        run : str
+            Of its agent's process: what people have wanted of it since it was started counts.
         """
-        self.machines[machine] = False
+        self.machines[machine], self.runs[machine] = False, run
         self.joins[machine] = self.joins.get(machine, 0) + 1
         for name, pid in running.items():
-            member = self.members.setdefault(name, Member(name, leaves=self.leaves_still(name)))
+            leaves = name in self.owned.leaving and self.is_same_run(machine)
+            member = self.members.setdefault(name, Member(name, leaves=leaves))
             member.starts, member.pid, member.join = True, pid, self.joins[machine]
-        return self._joined(machine, workers, self.joins[machine], again)
+        return self._joined(machine, workers, self.joins[machine])
 
     @deferred
-    def _joined(self, machine: str, workers: int, join: int, again: bool) -> list[Action]:
+    def _joined(self, machine: str, workers: int, join: int) -> list[Action]:
         if not self._is_there(machine, join):
             return []
-        wanted = self.owned.wanted.get(machine, workers) if again else workers
+        wanted = self.owned.wanted[machine].workers if self.is_same_run(machine) else workers
         if wanted is None:
             return self._leaves(machine, join)
         resize(self.members, machine, wanted)

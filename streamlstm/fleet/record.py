@@ -12,6 +12,21 @@ from ..errors import ProtocolError
 _T = TypeVar("_T", bound=Hashable)
 
 
+class Wanted(NamedTuple):
+    """What people want of a machine.
+
+    Attributes
+    ----------
+    run : str
+        Of the agent's process that it is about: the next one begins with what it is started with.
+    workers : int or None
+        How many; None if the machine is to end.
+    """
+
+    run: str
+    workers: int | None
+
+
 class Record(NamedTuple):
     """What is stored of a fleet, all of it at once.
 
@@ -32,8 +47,8 @@ class Record(NamedTuple):
         be deleted.
     leaving : frozenset of str
         Workers whose partitions are to go to others, and that are to end then.
-    wanted : mapping of str to int or None
-        How many workers each machine is to have; None for one that is to end.
+    wanted : mapping of str to Wanted
+        What people want of each machine.
     """
 
     table: wire.FleetTable
@@ -42,7 +57,7 @@ class Record(NamedTuple):
     moving: Mapping[int, str]
     leftovers: Mapping[int, str]
     leaving: frozenset[str] = frozenset()
-    wanted: Mapping[str, int | None] = MappingProxyType({})
+    wanted: Mapping[str, Wanted] = MappingProxyType({})
 
     @classmethod
     def new(cls) -> Record:
@@ -76,8 +91,8 @@ class Record(NamedTuple):
             )
             leaving = frozenset(map(str, value.get("leaving", ())))
             wanted = {
-                str(machine): None if workers is None else int(workers)
-                for machine, workers in value.get("wanted", {}).items()
+                str(machine): Wanted(str(run), None if workers is None else int(workers))
+                for machine, (run, workers) in value.get("wanted", {}).items()
             }
         except (AttributeError, TypeError, ValueError) as error:
             raise ProtocolError(f"table: expected where streams are ({error})") from None
@@ -92,7 +107,7 @@ class Record(NamedTuple):
             "moving": [[key, found] for key, found in grouped(self.moving).items()],
             "leftovers": [[key, found] for key, found in grouped(self.leftovers).items()],
             "leaving": sorted(self.leaving),
-            "wanted": dict(self.wanted),
+            "wanted": {machine: list(each) for machine, each in self.wanted.items()},
         }
 
     def folder(self, worker: str) -> str:

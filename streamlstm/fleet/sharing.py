@@ -18,6 +18,7 @@ from .inheritance import Inheritance
 from .members import Member, Stores
 from .moves import Moves
 from .ownership import Ownership
+from .record import Wanted
 from .takeover import Takeover
 
 AT_ONCE = 32  # partitions of one move: few, so that each is away for a moment only
@@ -55,6 +56,8 @@ class Sharing:
         Those that are there, and whether each leaves.
     joins : dict of str to int
         How often each machine has joined.
+    runs : dict of str to str
+        The process of each machine's agent, as it calls itself.
     former : dict of str to FleetWorker
         Where each worker was that has served; on its machine it can be there again.
     weight : float64[PARTITIONS]
@@ -75,6 +78,7 @@ class Sharing:
     members: dict[str, Member] = field(default_factory=dict)
     machines: dict[str, bool] = field(default_factory=lambda: {"": False})
     joins: dict[str, int] = field(default_factory=dict)
+    runs: dict[str, str] = field(default_factory=dict)
     former: dict[str, wire.FleetWorker] = field(default_factory=dict)
     weight: NDArray[np.float64] = field(default_factory=lambda: weights(np.zeros(wire.PARTITIONS)))
     moves: Moves = field(init=False)
@@ -126,16 +130,18 @@ class Sharing:
         self.owned.leaving = frozenset(k for k, each in self.members.items() if each.leaves)
         staying = Counter(each.machine for each in self.members.values() if not each.leaves)
         for machine, ends in self.machines.items():
-            self.owned.wanted[machine] = None if ends else staying[machine]
+            workers = None if ends else staying[machine]
+            self.owned.wanted[machine] = Wanted(self.runs.get(machine, ""), workers)
 
     def wished(self) -> list[Action]:
         """Note what people want, before anything follows from it: the record has it then."""
         self.list_workers()
         return [self.owned.publish()] if self.stores is Stores.SHARED else []
 
-    def leaves_still(self, name: str) -> bool:
-        """Tell whether a worker was to leave under whoever led before."""
-        return name in self.owned.leaving
+    def is_same_run(self, machine: str) -> bool:
+        """Tell whether what people wanted of a machine was wanted of the process that it has."""
+        wanted, run = self.owned.wanted.get(machine), self.runs[machine]
+        return wanted is not None and bool(run) and wanted.run == run
 
     def advance(self) -> list[Action]:
         """Do what can be done now: orphans, first owners, the next move, workers that may end."""

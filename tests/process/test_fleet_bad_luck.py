@@ -189,13 +189,15 @@ def test_half_of_the_workers_gone(fleet: FleetProcess, told: Told) -> None:
     told.router = fleet.workers()["w0"]["router"]
     before = fleet.workers()["w1"]
     where = kill_and_wait(fleet, "w1")
-    assert where == {kind: before[kind] for kind in where}
+    moved = [kind for kind in where if where[kind] != before[kind]]
+    told_of = [line for line in fleet.lines if "cannot be had again" in line]
+    assert len(told_of) == len(moved) < 3  # another program may have had a port meanwhile
     told.send_again()
     told.step()
     assert any("INFO w1 ended with status -9 (SIGKILL)" in line for line in fleet.lines)
     port = int(where["pull"].rpartition(":")[2])
     there = kill_and_wait(fleet, "w1", port)
-    assert [kind for kind in where if where[kind] != there[kind]] == ["pull"]
+    assert where["pull"] != there["pull"]
     said = f"port {port}, where this worker was before, cannot be had again"
     assert any(said in line for line in fleet.lines)
     told.send_again()

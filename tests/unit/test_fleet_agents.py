@@ -29,7 +29,7 @@ class Link:
 
     def join(self, machine: str, run: str, runs: Any = (), **other: Any) -> None:
         about = About(__version__, machine, run, "host", 17, "f" * 64, 0, 2, 100)
-        self.say("join", about._replace(**other), False, False, runs)
+        self.say("join", about._replace(**other), False, runs)
 
     def heard(self) -> wire.Control:
         return wire.decode_control(self._socket.recv())
@@ -86,7 +86,7 @@ def hub() -> Iterator[Hub]:
 def test_a_machine_gets_the_model_and_says_what_runs(hub: Hub) -> None:
     a = hub.link()
     a.join("a", "1", [("a.w0", 5, None)])
-    assert hub.events() == [Joined("a", 2, 100, (Runs("a.w0", 5, None),))]
+    assert hub.events() == [Joined("a", 2, 100, (Runs("a.w0", 5, None),), "1")]
     assert a.heard() == ("model", [3, b"model 3"])
     assert a.heard() == ("joined", [3])
     assert hub.agents.runs("a.w0", 5)
