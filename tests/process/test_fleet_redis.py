@@ -79,7 +79,7 @@ class Source:
 
     def check(self) -> None:
         """Compare all states with the reference; and only one worker answers for a stream."""
-        wait_until(lambda: not self._fleet.ask("status")["moving"])
+        wait_until(lambda: self._fleet.ask("status")["settled"])
         for stream in STREAMS:
             codes = []
             for router in self.serving().values():

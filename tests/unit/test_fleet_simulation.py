@@ -164,7 +164,7 @@ def turn_nothing_back(*_: Any) -> list[Any]:
 @pytest.mark.parametrize(
     ("where", "name", "fault", "seeds"),
     [
-        pytest.param(Takeover, "_turn_back", turn_nothing_back, [11], id="half of it stays"),
+        pytest.param(Takeover, "_turn_back", turn_nothing_back, [7], id="half of it stays"),
         pytest.param(Coordinator, "found", lambda *_: [], SEEDS, id="nobody is asked"),
         pytest.param(SharedWorker, "renew", lambda *_: None, SEEDS, id="nobody renews a lease"),
     ],
