@@ -108,6 +108,8 @@ class Receipt:
         with self._lock:
             self._left -= 1
             left, on_told = self._left, self.on_told
+            if left <= 1:
+                self.on_told = None  # it refers to the entry that has this receipt: no cycle
         if left == 0:
             self._acknowledge(self.origins)
         elif left == 1 and on_told is not None:

@@ -6,6 +6,7 @@ import logging
 import math
 import struct
 from collections import deque
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,16 @@ def test_a_receipt_is_given_when_everything_is_done() -> None:
         assert given == []
         receipt.settle()
     assert given == [["a", "b"]]
+
+
+def test_a_receipt_that_was_told_holds_nothing_more() -> None:
+    """In a cycle it would wait for a collector, whose pauses all streams would notice."""
+    receipt, told = Receipt(["a"], list, None), []
+    receipt.expect(1)
+    receipt.on_told = partial(told.append, receipt)
+    receipt.settle()
+    assert told == [receipt]
+    assert receipt.on_told is None
 
 
 def test_offsets_are_committed_up_to_the_first_that_is_not_done() -> None:
