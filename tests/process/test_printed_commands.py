@@ -32,7 +32,7 @@ BEFORE = {  # what has to run, besides what the page has started
     "streamlstm web": "streamlstm serve --detector temperature",  # without a page of its own
 }
 ELSEWHERE = {  # pages whose commands other tests run: as printed, or what they stand for
-    "bridges.md": "test_bridges.py",
+    "bridges.md": "test_bridges_doc.py",
     "bring-your-model.md": "test_convert_cli.py",
     "cuda.md": "test_cuda_cli.py, where there is a GPU in software",
     "evaluate.md": "test_evaluate_cli.py",
