@@ -98,6 +98,7 @@ def measure(H: int, F: int, B: int) -> dict[str, float]:
     assert isinstance(layer, LSTM)
     X = np.random.default_rng(2).standard_normal((B, F)).astype(np.float32)
     cases: dict[str, Callable[[], object]] = {}
+    makers: tuple[Callable[..., Any], ...]
     makers = (torch_step, onnxruntime_step, openvino_step, njit_step)
     for name, make in zip(PEERS, makers, strict=True):
         peer = make(layer, weights, X) if B == 1 or make is not njit_step else None
