@@ -30,7 +30,13 @@ BLOCK = 256
 SHORT = ("float16", "bfloat16")
 FULL = "float32"
 NARROW = "OpenVINO, narrow"
-PEERS = ("PyTorch", "ONNX Runtime", "OpenVINO", "njit")
+MAKERS: dict[str, Callable[..., Any]] = {
+    "PyTorch": torch_step,
+    "ONNX Runtime": onnxruntime_step,
+    "OpenVINO": openvino_step,
+    "njit": njit_step,
+}
+PEERS = tuple(MAKERS)
 # Target ratios by the peer and the number of streams.
 TARGETS: dict[tuple[str, int], dict[tuple[int, str], float]] = {
     ("sgemm", 1): {
@@ -98,9 +104,7 @@ def measure(H: int, F: int, B: int) -> dict[str, float]:
     assert isinstance(layer, LSTM)
     X = np.random.default_rng(2).standard_normal((B, F)).astype(np.float32)
     cases: dict[str, Callable[[], object]] = {}
-    makers: tuple[Callable[..., Any], ...]
-    makers = (torch_step, onnxruntime_step, openvino_step, njit_step)
-    for name, make in zip(PEERS, makers, strict=True):
+    for name, make in MAKERS.items():
         peer = make(layer, weights, X) if B == 1 or make is not njit_step else None
         if peer is not None:
             _check(name, peer, compiled(model, X))
