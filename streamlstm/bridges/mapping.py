@@ -68,7 +68,7 @@ class Mapping:
             )
             for pattern in self.patterns
         ]
-        self._decode = DECODERS[settings.format]
+        self._format, self._decode = settings.format, DECODERS[settings.format]
         counts = 1 if settings.format == "csv" else 0
         self._paths = [Path(text, counts) for text in settings.features]
         if self._paths and len(self._paths) != len(inputs):
@@ -92,6 +92,17 @@ class Mapping:
         DataError, StreamLSTMError
             If it cannot be understood.
         """
+        try:
+            return self._part(message)
+        except (StreamLSTMError, MemoryError):
+            raise
+        except Exception as error:  # as of lists in lists, or an integer, too long to be decoded
+            raise DataError(
+                f"expected {self._format} that can be decoded, got what raises "
+                f"{type(error).__name__} ({error})"
+            ) from None
+
+    def _part(self, message: Message) -> Part:
         names, stream = self._place(message)
         value = self._decode(message.payload)
         time = None if self._time is None else self._time.find(value)
