@@ -10,10 +10,14 @@ from __future__ import annotations
 import math
 import time as clock
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from ..engine.numbers import sparse_seq
+from ..errors import DataError
 from .mapping import Part
+
+_AHEAD = 86_400.0  # seconds that a time may be ahead: time zones that nobody named are within them
 
 
 class _Window:
@@ -74,10 +78,17 @@ class Join:
         """Take a part; return what is complete now. None if the part came too late for its window.
 
         A part without a time belongs to now.
+
+        Raises
+        ------
+        DataError
+            If its time is before 1970, or more than a day ahead of this machine's clock: windows
+            up to then would all be too late.
         """
         if part.time is None:
             part = part._replace(time=clock.time())
         assert part.time is not None
+        _check_time(part.time, part.has_own_time)
         place = math.floor(part.time / self._seconds)
         if place <= self._last.get(part.stream, -1):
             self.late += 1
@@ -111,3 +122,14 @@ class Join:
         if not windows:
             del self._open[stream]
         return found
+
+
+def _check_time(time: float, is_own: bool) -> None:
+    latest = clock.time() + _AHEAD
+    if not 0 <= time <= latest:
+        until = datetime.fromtimestamp(latest, UTC).isoformat(timespec="seconds")
+        what = "--time and --time-unit" if is_own else "the clock of who wrote the message"
+        raise DataError(
+            f"time: expected one since 1970, at most a day ahead of this machine's clock (until "
+            f"{until}), got {time:.15g} seconds since 1970. Check {what}"
+        )

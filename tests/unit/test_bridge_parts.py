@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import struct
+import time as clock
 from collections import deque
 from functools import partial
 from pathlib import Path
@@ -182,6 +183,17 @@ def test_a_complete_window_waits_for_the_one_before() -> None:
     assert join.add(part([1, 2], 11.1, "b")) == []
     now[0] = 1.5
     assert [each.number for each in join.due()] == [sparse_seq(10), sparse_seq(11)]
+
+
+def test_a_time_before_1970_or_days_ahead_is_refused_and_stops_no_later_window() -> None:
+    join, now = Join(1.0, 0), clock.time()
+    for wrong in (1796036400123456.0, now + 90_000, -1.0):
+        with pytest.raises(DataError, match=r"time: expected one since 1970, .* --time-unit"):
+            join.add(part([1, 2], wrong, "a"))
+    logged = part([1, 2], now + 90_000, "a")._replace(has_own_time=False)
+    with pytest.raises(DataError, match=r"Check the clock of who wrote the message"):
+        join.add(logged)
+    assert [each.time for each in join.add(part([1, 2], now, "b")) or []] == [now]
 
 
 def test_a_receipt_is_given_when_everything_is_done() -> None:
