@@ -7,6 +7,7 @@ observation that is joined again of messages that came again is applied once.
 
 from __future__ import annotations
 
+import logging
 import math
 import time as clock
 from collections.abc import Callable
@@ -15,8 +16,10 @@ from typing import Any
 
 from ..engine.numbers import sparse_seq
 from ..errors import DataError
+from .log import OncePerSecond
 from .mapping import Part
 
+_LOG = logging.getLogger(__name__)
 _AHEAD = 86_400.0  # seconds that a time may be ahead: time zones that nobody named are within them
 
 
@@ -72,7 +75,12 @@ class Join:
         self._seconds, self._generation, self._now = seconds, generation, now
         self._open: dict[str, dict[int, _Window]] = {}
         self._last: dict[str, int] = {}  # the last window of each stream that was told
-        self.late = 0
+        self._late = OncePerSecond(_LOG)
+
+    @property
+    def late(self) -> int:
+        """Messages that came too late for their window."""
+        return self._late.count
 
     def add(self, part: Part) -> list[Joined] | None:
         """Take a part; return what is complete now. None if the part came too late for its window.
@@ -90,8 +98,13 @@ class Join:
         assert part.time is not None
         _check_time(part.time, part.has_own_time)
         place = math.floor(part.time / self._seconds)
-        if place <= self._last.get(part.stream, -1):
-            self.late += 1
+        last = self._last.get(part.stream, -1)
+        if place <= last:
+            behind = (last + 1) * self._seconds - part.time
+            self._late.note(
+                f"left out: late: stream {part.stream}: {behind:.6g} s before the end of the last "
+                "window that was applied"
+            )
             return None
         windows = self._open.setdefault(part.stream, {})
         window = windows.get(place)

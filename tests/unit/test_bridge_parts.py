@@ -157,7 +157,9 @@ def part(values: list[float], time: float | None, origin: str, stream: str = "m"
     return Part(stream, values, 0, time, True, origin)
 
 
-def test_a_window_is_told_when_it_is_complete_or_has_waited() -> None:
+def test_a_window_is_told_when_it_is_complete_or_has_waited(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     now = [0.0]
     join, nan = Join(1.0, 2, lambda: now[0]), math.nan
     assert join.add(part([1, nan], 10.1, "a")) == []
@@ -167,8 +169,10 @@ def test_a_window_is_told_when_it_is_complete_or_has_waited() -> None:
     (first,) = join.add(part([nan, 3], 10.2, "e")) or []
     assert (first.values, first.number, first.time) == ([2, 3], sparse_seq(10, 2), 10.9)
     assert first.origins == ["a", "c", "d", "e"]
-    assert join.add(part([9, nan], 10.99, "f")) is None
+    assert join.add(part([9, nan], 8.5, "f")) is None
     assert join.late == 1
+    (line,) = caplog.messages
+    assert line.startswith("left out: late: stream m: 2.5 s before the end of the last window")
     assert join.due() == []
     now[0] = 1.5
     (second,) = join.due()
