@@ -59,7 +59,7 @@ class WorkerSockets:
         """Return options with which a worker takes these ports again, where the system chose."""
         if self._port != "*":
             return []
-        return [f"--fleet-ports={port}" for port in ports]
+        return [f"--fleet-ports={','.join(map(str, ports))}"] if ports else []
 
 
 def ports_of(where: wire.FleetWorker | None) -> list[int]:

