@@ -142,12 +142,7 @@ class Mapping:
                 raise DataError(
                     f"expected {len(names)} values ({', '.join(names)}), got {len(found)}"
                 )
-        values = [
-            number_of(each, name, self._numbers) for each, name in zip(found, names, strict=True)
-        ]
-        if all(map(math.isnan, values)):
-            raise DataError(f"expected values of {', '.join(names)}, got none of them")
-        return values
+        return self._numbers_of(found, names)
 
     def _value_of_input(self, value: Any, name: str) -> list[float]:
         """Return the one value of a message whose topic names the input."""
@@ -163,7 +158,15 @@ class Mapping:
         elif isinstance(value, list) and len(value) == 1:
             value = value[0]
         values = [math.nan] * len(self._inputs)
-        values[self._inputs.index(name)] = number_of(value, name, self._numbers)
+        (values[self._inputs.index(name)],) = self._numbers_of([value], [name])
+        return values
+
+    def _numbers_of(self, found: Sequence[Any], names: Sequence[str]) -> list[float]:
+        values = [
+            number_of(each, name, self._numbers) for each, name in zip(found, names, strict=True)
+        ]
+        if all(map(math.isnan, values)):
+            raise DataError(f"expected values of {', '.join(names)}, got none of them")
         return values
 
     def _sequence(self, message: Message, value: Any) -> int:

@@ -151,6 +151,9 @@ def test_a_topic_may_name_the_input() -> None:
         np.testing.assert_equal(part.values, [math.nan, 2.5])
     with pytest.raises(DataError, match=r"name of an input \(temperature, load\)"):
         made.part(message(b"1", "plant/m1/noise"))
+    for payload in (b'{"wrong": 5}', b"null"):
+        with pytest.raises(DataError, match="expected values of load, got none of them"):
+            made.part(message(payload, "plant/m1/load"))
 
 
 def part(values: list[float], time: float | None, origin: str, stream: str = "m") -> Part:
