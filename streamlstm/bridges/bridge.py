@@ -128,20 +128,25 @@ class Bridge:
     def _entries(self, message: Message) -> list[Entry]:
         part = self._mapping.part(message)
         if self._join is None:
-            return [self._entry(part.stream, part.values, part.number, part.time, [part.origin])]
+            return [self._entry(part.stream, part.values, part.number, part.time, [part.message])]
         found = self._join.add(part)
         if found is None:
-            self._broker.acknowledge([part.origin])
+            self._acknowledge([message])
             return []
         return [self._joined(each) for each in found]
 
     def _joined(self, each: Joined) -> Entry:
-        return self._entry(each.stream, each.values, each.number, each.time, each.origins)
+        return self._entry(each.stream, each.values, each.number, each.time, each.messages)
 
     def _entry(
-        self, stream: str, values: list[float], seq: int, time: float | None, origins: list[Any]
+        self,
+        stream: str,
+        values: list[float],
+        seq: int,
+        time: float | None,
+        messages: list[Message],
     ) -> Entry:
-        receipt = Receipt(origins, self._broker.acknowledge, time)
+        receipt = Receipt(messages, self._acknowledge, time)
         row = np.array(values)
         is_large = any(abs(value) >= _LARGE for value in values)  # few: NumPy would be slower
         x = wire.Doubles.of(row) if is_large else wire.to_floats(row.astype(np.float32))
@@ -149,17 +154,18 @@ class Bridge:
 
     def _leave_out(self, message: Message, reason: str) -> None:
         self._bad.note(f"left out: {message.topic}: {reason}")
-        self._bury(message.topic, message.payload, reason, [message.origin])
+        self._bury([message], reason)
 
-    def _bury(self, topic: str, payload: bytes, reason: str, origins: list[Any]) -> None:
-        if not self._settings.dead_letter:
-            self._broker.acknowledge(origins)
+    def _bury(self, messages: Sequence[Message], reason: str) -> None:
+        if not (topic := self._settings.dead_letter):
+            self._acknowledge(messages)
             return
-        letter = dead_letter(
-            self._settings.dead_letter, payload, topic, reason,
-            lambda: self._broker.acknowledge(origins),
-        )  # fmt: skip
-        self._broker.publish([letter])
+        self._broker.publish(
+            [dead_letter(topic, m, reason, partial(self._acknowledge, [m])) for m in messages]
+        )
+
+    def _acknowledge(self, messages: Sequence[Message]) -> None:
+        self._broker.acknowledge([message.origin for message in messages])
 
     def _send(self, entries: list[Entry]) -> None:
         self._feed.check()
@@ -202,9 +208,7 @@ class Bridge:
         receipt = entry.source
         assert isinstance(receipt, Receipt)
         self._bad.note(f"left out: {error}")
-        numbers = wire.from_vector(entry.x).tolist()
-        payload = wire.pack([entry.stream, numbers])
-        self._bury(str(entry.stream), payload, str(error), list(receipt.origins))
+        self._bury(receipt.messages, str(error))
 
     # --- the end ---
 

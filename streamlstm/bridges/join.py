@@ -12,22 +12,22 @@ import math
 import time as clock
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 from ..engine.numbers import sparse_seq
 from ..errors import DataError
 from .log import OncePerSecond
 from .mapping import Part
+from .messages import Message
 
 _LOG = logging.getLogger(__name__)
 _AHEAD = 86_400.0  # seconds that a time may be ahead: time zones that nobody named are within them
 
 
 class _Window:
-    __slots__ = ("due", "origins", "time", "values")
+    __slots__ = ("due", "messages", "time", "values")
 
     def __init__(self, due: float, size: int) -> None:
-        self.due, self.origins, self.time = due, list[Any](), -math.inf
+        self.due, self.messages, self.time = due, list[Message](), -math.inf
         self.values = [math.nan] * size
 
     def add(self, part: Part) -> None:
@@ -38,7 +38,7 @@ class _Window:
             if value == value and (is_later or math.isnan(self.values[n])):
                 self.values[n] = value
         self.time = max(self.time, part.time)
-        self.origins.append(part.origin)
+        self.messages.append(part.message)
 
     @property
     def is_complete(self) -> bool:
@@ -46,15 +46,20 @@ class _Window:
 
 
 class Joined:
-    """An observation, and the origins of all its messages."""
+    """An observation, and all its messages."""
 
-    __slots__ = ("number", "origins", "stream", "time", "values")
+    __slots__ = ("messages", "number", "stream", "time", "values")
 
     def __init__(
-        self, stream: str, values: list[float], number: int, time: float | None, origins: list[Any]
+        self,
+        stream: str,
+        values: list[float],
+        number: int,
+        time: float | None,
+        messages: list[Message],
     ) -> None:
         self.stream, self.values, self.number = stream, values, number
-        self.time, self.origins = time, origins
+        self.time, self.messages = time, messages
 
 
 class Join:
@@ -131,7 +136,7 @@ class Join:
             del windows[place]
             self._last[stream] = place
             number = sparse_seq(place, self._generation)
-            found.append(Joined(stream, window.values, number, window.time, window.origins))
+            found.append(Joined(stream, window.values, number, window.time, window.messages))
         if not windows:
             del self._open[stream]
         return found

@@ -34,7 +34,7 @@ class Part(NamedTuple):
     number: int
     time: float | None
     has_own_time: bool
-    origin: Any
+    message: Message
 
 
 class Mapping:
@@ -110,7 +110,7 @@ class Mapping:
         values = self._values(value, names.get("input"))
         return Part(
             stream, values, self._sequence(message, value), seconds, time is not None,
-            message.origin,
+            message,
         )  # fmt: skip
 
     def _place(self, message: Message) -> tuple[dict[str, str], str]:

@@ -71,8 +71,7 @@ class Receipt:
 
     Parameters
     ----------
-    origins : sequence
-        Of its messages.
+    messages : sequence of Message
     acknowledge : callable
         Gets them.
     time : float or None
@@ -80,21 +79,22 @@ class Receipt:
 
     Attributes
     ----------
+    messages : sequence of Message
     on_told : callable or None
         Called when everything is done but that the worker commits.
     """
 
-    __slots__ = ("_acknowledge", "_left", "on_told", "origins", "time")
+    __slots__ = ("_acknowledge", "_left", "messages", "on_told", "time")
 
     _lock = threading.Lock()
 
     def __init__(
         self,
-        origins: Sequence[Any],
-        acknowledge: Callable[[Sequence[Any]], object],
+        messages: Sequence[Message],
+        acknowledge: Callable[[Sequence[Message]], object],
         time: float | None,
     ) -> None:
-        self.origins, self.time = origins, time
+        self.messages, self.time = messages, time
         self._acknowledge, self._left = acknowledge, 1
         self.on_told: Callable[[], object] | None = None
 
@@ -111,6 +111,6 @@ class Receipt:
             if left <= 1:
                 self.on_told = None  # it refers to the entry that has this receipt: no cycle
         if left == 0:
-            self._acknowledge(self.origins)
+            self._acknowledge(self.messages)
         elif left == 1 and on_told is not None:
             on_told()

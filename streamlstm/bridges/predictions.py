@@ -11,7 +11,7 @@ from .. import wire
 from ..client.replay.feed import Told
 from ..engine.numbers import split_seq
 from .home_assistant import announcements
-from .messages import Output, Receipt
+from .messages import Message, Output, Receipt
 from .settings import Settings
 from .topics import check_template, fill
 
@@ -107,6 +107,7 @@ def number_text(seq: int) -> str:
     return str(seq) if sparse is None else f"{sparse.generation}-{sparse.number}"
 
 
-def dead_letter(topic: str, payload: bytes, source: str, reason: str, settle: Any) -> Output:
-    """Return what is published of a message that could not be understood, as it came."""
-    return Output(topic, payload, source, {"topic": source, "reason": reason}, settle=settle)
+def dead_letter(topic: str, message: Message, reason: str, settle: Callable[[], object]) -> Output:
+    """Return what is published of a message that was left out: as it came, with the reason."""
+    headers = {"topic": message.topic, "reason": reason}
+    return Output(topic, message.payload, message.topic, headers, settle=settle)

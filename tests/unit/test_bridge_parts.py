@@ -97,7 +97,7 @@ def test_payloads_become_the_inputs_of_the_model(
 ) -> None:
     part = mapping(**options).part(message(payload))
     np.testing.assert_equal(part.values, values)
-    assert (part.stream, part.number, part.origin) == ("m1", 0, "origin")
+    assert (part.stream, part.number, part.message.origin) == ("m1", 0, "origin")
 
 
 @pytest.mark.parametrize(
@@ -156,8 +156,8 @@ def test_a_topic_may_name_the_input() -> None:
             made.part(message(payload, "plant/m1/load"))
 
 
-def part(values: list[float], time: float | None, origin: str, stream: str = "m") -> Part:
-    return Part(stream, values, 0, time, True, origin)
+def part(values: list[float], time: float | None, payload: str, stream: str = "m") -> Part:
+    return Part(stream, values, 0, time, True, message(payload.encode()))
 
 
 def test_a_window_is_told_when_it_is_complete_or_has_waited(
@@ -171,7 +171,7 @@ def test_a_window_is_told_when_it_is_complete_or_has_waited(
     assert join.add(part([0, nan], 10.5, "d")) == []  # older than what is there
     (first,) = join.add(part([nan, 3], 10.2, "e")) or []
     assert (first.values, first.number, first.time) == ([2, 3], sparse_seq(10, 2), 10.9)
-    assert first.origins == ["a", "c", "d", "e"]
+    assert [each.payload for each in first.messages] == [b"a", b"c", b"d", b"e"]
     assert join.add(part([9, nan], 8.5, "f")) is None
     assert join.late == 1
     (line,) = caplog.messages
@@ -180,7 +180,7 @@ def test_a_window_is_told_when_it_is_complete_or_has_waited(
     now[0] = 1.5
     (second,) = join.due()
     np.testing.assert_equal(second.values, [nan, 5])
-    assert second.origins == ["b"]
+    assert [each.payload for each in second.messages] == [b"b"]
 
 
 def test_a_complete_window_waits_for_the_one_before() -> None:
@@ -205,17 +205,18 @@ def test_a_time_before_1970_or_days_ahead_is_refused_and_stops_no_later_window()
 
 def test_a_receipt_is_given_when_everything_is_done() -> None:
     given: list[Any] = []
-    receipt = Receipt(["a", "b"], given.append, None)
+    both = [message(b"a"), message(b"b")]
+    receipt = Receipt(both, given.append, None)
     receipt.expect(2)
     for _ in range(3):
         assert given == []
         receipt.settle()
-    assert given == [["a", "b"]]
+    assert given == [both]
 
 
 def test_a_receipt_that_was_told_holds_nothing_more() -> None:
     """In a cycle it would wait for a collector, whose pauses all streams would notice."""
-    receipt, told = Receipt(["a"], list, None), []
+    receipt, told = Receipt([message(b"a")], list, None), []
     receipt.expect(1)
     receipt.on_told = partial(told.append, receipt)
     receipt.settle()
