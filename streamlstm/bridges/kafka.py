@@ -24,7 +24,7 @@ from ..errors import BadValueError, StreamLSTMError
 from .bridge import Bridge
 from .credentials import password_of, refused, tls_of, unknown_broker
 from .log import Trouble
-from .messages import Message, Output
+from .messages import Message, Output, too_large
 from .offsets import Offsets
 from .settings import Settings
 from .topics import TopicPattern
@@ -167,7 +167,7 @@ class Kafka:
     def publish(self, outputs: Sequence[Output]) -> None:
         """Produce outputs, keyed by their stream: those of a stream keep their order."""
         for output in outputs:
-            settle = output.settle
+            delivered = _settling(output, self._on_error)
             while True:
                 try:
                     self._producer.produce(
@@ -175,11 +175,16 @@ class Kafka:
                         output.payload,
                         key=output.key,
                         headers=[(name, text.encode()) for name, text in output.headers.items()],
-                        on_delivery=None if settle is None else _settling(settle, self._on_error),
+                        on_delivery=delivered,
                     )
                     break
                 except BufferError:
                     self._producer.poll(0.1)
+                except KafkaException as error:
+                    if error.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
+                        raise
+                    delivered(error.args[0], None)
+                    break
 
     def _commit(self, asynchronous: bool) -> None:
         places = [
@@ -246,14 +251,15 @@ def _made(make: Callable[[dict[str, Any]], Any], options: dict[str, Any]) -> Any
         raise BadValueError(f"--client: {error.args[0].str()}") from None
 
 
-def _settling(
-    settle: Callable[[], object], on_error: Callable[[Any], object]
-) -> Callable[[Any, Any], None]:
+def _settling(output: Output, on_error: Callable[[Any], object]) -> Callable[[Any, Any], None]:
     def delivered(error: Any, _record: Any) -> None:
-        if error is None:
-            settle()
-        else:  # its message is not committed, and comes again to the next bridge
+        is_too_large = error is not None and error.code() == KafkaError.MSG_SIZE_TOO_LARGE
+        if is_too_large:
+            _LOG.warning("kafka: %s", too_large(output, "--client message.max.bytes=BYTES"))
+        elif error is not None:  # its message is not committed, and comes again to the next bridge
             on_error(error)
+        if output.settle is not None and (error is None or is_too_large):
+            output.settle()
 
     return delivered
 

@@ -64,6 +64,14 @@ class Output(NamedTuple):
     settle: Callable[[], object] | None = None
 
 
+def too_large(output: Output, remedy: str) -> str:
+    """Return what is said of an output that no broker takes, however often it is sent."""
+    return (
+        f"{output.topic}: expected a message that the broker takes, got one of "
+        f"{len(output.payload):,} bytes, which was left out. Allow it with {remedy}"
+    )
+
+
 class Receipt:
     """Acknowledges the messages of an observation when everything that follows from it is done.
 

@@ -18,7 +18,7 @@ from ..errors import BadValueError, StreamLSTMError
 from .bridge import Bridge
 from .credentials import password_of, refused, tls_of, unknown_broker, without_password
 from .log import Trouble
-from .messages import Message, Output
+from .messages import Message, Output, too_large
 from .nats_place import Place
 from .nats_pull import Pull
 from .settings import Settings
@@ -197,6 +197,10 @@ class Nats:
             headers = dict(output.headers)
             if "seq" in headers:
                 headers["Nats-Msg-Id"] = f"{output.topic}:{headers['seq']}"
+            size = len(output.payload) + _size(headers)
+            if size > self._client.max_payload:  # it would end the connection, again and again
+                _LOG.warning("nats: %s", too_large(output, "max_payload of the server"))
+                continue
             await self._client.publish(output.topic, output.payload, headers=headers)
         for each in acks:
             await self._client.publish(each.reply)
@@ -235,6 +239,11 @@ class Nats:
     def close(self) -> None:
         """Close the loop."""
         self._loop.close()
+
+
+def _size(headers: dict[str, str]) -> int:
+    lines = (f"{name}: {text}\r\n" for name, text in headers.items())
+    return len("NATS/1.0\r\n\r\n") + sum(len(line.encode()) for line in lines)
 
 
 def _options(settings: Settings, url: str) -> dict[str, Any]:

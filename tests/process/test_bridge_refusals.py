@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,14 +43,14 @@ LEFT_OUT = {  # by the bridge, and by its worker; and why
 
 @needs(MockKafka)
 def test_a_dead_letter_of_kafka_has_its_reason_beside_it(
-    worker: WorkerProcess, tmp_path: Path
+    worker: WorkerProcess, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     from confluent_kafka import Consumer, Producer, TopicPartition
 
     with MockKafka(tmp_path) as broker, closing(KafkaPeer(broker.url)) as peer:
         peer.make_topic("dead", 1)
-        producer = Producer({"bootstrap.servers": broker.url})
-        for payload in LEFT_OUT:
+        producer = Producer({"bootstrap.servers": broker.url, "message.max.bytes": 2_000_000})
+        for payload in (b"x" * 1_000_000, *LEFT_OUT):  # the first is too large to be a letter
             producer.produce("in", payload, key="m")
         producer.flush(TIMEOUT)
         consumer = Consumer({"bootstrap.servers": broker.url, "group.id": "people"})
@@ -58,6 +60,7 @@ def test_a_dead_letter_of_kafka_has_its_reason_beside_it(
         with running_bridge("kafka", worker, url=broker.url, **options):
             letters = consumer.consume(len(LEFT_OUT), TIMEOUT)
         consumer.close()
+    assert "dead: expected a message that the broker takes, got one of 1,000,000" in caplog.text
     assert {letter.value() for letter in letters} == set(LEFT_OUT)
     for letter in letters:
         headers = dict(letter.headers())
@@ -117,3 +120,28 @@ def test_a_server_of_nats_refuses_who_does_not_know_the_password(
         )
     assert ended.is_set()
     assert "secret" not in caplog.text
+
+
+@needs(NatsServer)
+def test_a_dead_letter_too_large_for_nats_is_left_out_and_the_next_one_comes(
+    worker: WorkerProcess, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def letter_of(url: str) -> Any:
+        client = await nats.connect(url)
+        log = client.jetstream()
+        await log.add_stream(name="IN", subjects=["in.*"])
+        dead = await client.subscribe("dead")
+        for payload in (b"x" * client.max_payload, b"[1]"):
+            await log.publish("in.m", payload)
+        options = {"in_": ["in.{machine}"], "dead_letter": "dead"}
+        with running_bridge("nats", worker, url=url, **options):
+            letter = await dead.next_msg(TIMEOUT)
+        await client.close()
+        return letter
+
+    import nats
+
+    with NatsServer(tmp_path) as broker:
+        letter = asyncio.run(letter_of(broker.url))
+    assert (letter.data, letter.headers["topic"]) == (b"[1]", "in.m")
+    assert "dead: expected a message that the broker takes, got one of 1,048,576" in caplog.text
