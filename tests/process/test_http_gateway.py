@@ -93,7 +93,7 @@ def test_what_is_refused_says_why_and_changes_nothing(gateway: WebProcess) -> No
     for body, status, code, said in (
         (b"{", 400, "bad-frame", "expected a body of JSON"),
         ([], 400, "bad-frame", "a list of 1 to 1,000"),
-        (json.dumps(long).replace(" ", "").encode(), 400, "bad-frame", "1 to 1,000"),
+        (json.dumps(long).replace(" ", "").encode(), 413, "too-large", "1 to 1,000"),
         (b" " * 20_001, 413, "too-large", "at most 20000 bytes"),
         ({"x": [1]}, 422, "bad-shape", "expected 2 values (temperature, pressure), got 1"),
         ({"x": {"temperature": 1, "speed": 2}}, 422, "bad-shape", "see speed"),
@@ -203,7 +203,12 @@ def test_a_token_and_a_worker_that_comes_later(tmp_path: Path) -> None:
                 assert json.loads(raw)["model"]["inputs"] == ["temperature"]
             finally:
                 worker.stop()
-        assert ask(f"{gateway.url}/healthz", host="a.example")[0] in (503, 504)
+        body = json.dumps({"x": [1], "seq": 1}).encode()
+        known |= {"content-type": "application/json"}
+        status, raw, headers = ask(f"{gateway.url}/streams/a/observations", body, **known)
+        assert (status, json.loads(raw)["code"]) == (503, "no-worker"), raw
+        assert b"it was not sent" in raw
+        assert headers["retry-after"] == "1"
     finally:
         assert gateway.stop(signal.SIGINT) == 0
 

@@ -67,7 +67,8 @@ def observations(said: Any, inputs: Sequence[str]) -> list[Observation] | Observ
     if many is None:
         return _one(said, "", inputs)
     if not isinstance(many, list) or not 0 < len(many) <= MOST:
-        raise BadRequestError("bad-frame", f"observations: expected a list of 1 to {MOST:,}")
+        code = "too-large" if isinstance(many, list) and many else "bad-frame"
+        raise BadRequestError(code, f"observations: expected a list of 1 to {MOST:,}")
     found = [_one(each, f"observations[{n}].", inputs) for n, each in enumerate(many)]
     if len({each.seq == 0 for each in found}) > 1:
         raise BadRequestError("bad-frame", "seq: expected a number in each observation, or in none")

@@ -77,7 +77,7 @@ def answer(_: Request, error: Exception) -> JSONResponse:
 
 def _code_of(error: Exception) -> str:
     if isinstance(error, WorkerTimeoutError):
-        return "timeout"
+        return "timeout" if error.in_doubt else "no-worker"
     if isinstance(error, EndpointError):
         return "no-worker"
     if isinstance(error, StreamLSTMError):
