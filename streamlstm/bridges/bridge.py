@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -20,6 +19,7 @@ from .mapping import Mapping
 from .messages import Message, Output, Receipt
 from .predictions import Publications, dead_letter
 from .settings import Settings
+from .stopping import Stopping
 
 _PATIENCE = 1.0  # seconds for which a worker may not take observations before that is told
 _AT_ONCE = 1_000  # observations that are fed together
@@ -48,6 +48,8 @@ class Bridge:
     broker : Broker
     feed : dict
         Options of the :class:`Feed`: ``router`` or ``endpoints``, ``barrier_seconds``, keys.
+    stopping : Stopping
+        Ends it.
 
     Attributes
     ----------
@@ -62,13 +64,14 @@ class Bridge:
         publications: Publications,
         broker: Broker,
         feed: dict[str, Any],
+        stopping: Stopping,
     ) -> None:
         self._settings, self._mapping, self._broker = settings, mapping, broker
         self._publications = publications
         self._bad, self._stalled = OncePerSecond(_LOG), OncePerSecond(_LOG)
         generation = int(settings.generation) if settings.generation.isdigit() else 0
         self._join = Join(settings.join, generation) if settings.join else None
-        self.stopping = threading.Event()
+        self.stopping = stopping
         self._is_ready = False
         self._messages = self._observations = self._predictions = 0
         self._feed = Feed(

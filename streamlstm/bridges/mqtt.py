@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import queue
 import socket
 import ssl
 import sys
 import threading
 import time as clock
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -57,7 +57,7 @@ class Mqtt:
     def __init__(self, settings: Settings, patterns: Sequence[TopicPattern]) -> None:
         self._settings, self._patterns = settings, patterns
         self._trouble, self._dropped = Trouble(_LOG), OncePerSecond(_LOG)
-        self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._inbox, self._came = deque[Message](), threading.Event()
         self._connected, self._soon = 0.0, 0  # when; connections that ended soon, in a row
         self._connection, self._settling = 0, dict[int, Callable[[], object] | None]()
         self._arrived: set[int] = set()  # what is published, before `publish` has noted it
@@ -113,14 +113,15 @@ class Mqtt:
             bridge.take(self._received())
 
     def _received(self) -> list[Message]:
-        messages: list[Message] = []
-        try:
-            messages.append(self._inbox.get(timeout=_WAIT))
-            while len(messages) < _AT_ONCE:
-                messages.append(self._inbox.get_nowait())
-        except queue.Empty:
-            pass
-        return messages
+        """Return what came; wait a little for it.
+
+        Not by `queue.SimpleQueue.get`: it waits for ever if a signal comes at its deadline.
+        """
+        if not self._inbox:
+            self._came.wait(_WAIT)
+            self._came.clear()
+        count = min(len(self._inbox), _AT_ONCE)
+        return [self._inbox.popleft() for _ in range(count)]
 
     # --- in the client's thread ---
 
@@ -186,7 +187,7 @@ class Mqtt:
         self._subscribed.set()
 
     def _on_message(self, _client: Any, _data: Any, message: Any) -> None:
-        if message.qos == 0 and self._inbox.qsize() >= _ROOM:
+        if message.qos == 0 and len(self._inbox) >= _ROOM:
             self._dropped.note("left out: a message of QoS 0: the worker does not keep up")
             return
         if message.qos and self._came_again(message):
@@ -196,7 +197,7 @@ class Mqtt:
             with self._lock:
                 self._deliveries[message.mid] = delivery
         properties = getattr(message.properties, "UserProperty", None) or ()
-        self._inbox.put(
+        self._inbox.append(
             Message(
                 topic=message.topic,
                 payload=message.payload,
@@ -204,6 +205,8 @@ class Mqtt:
                 properties=dict(properties),
             )
         )
+        if not self._came.is_set():
+            self._came.set()
 
     def _came_again(self, message: Any) -> bool:
         """Tell whether a message is one that came by an earlier connection of this session.

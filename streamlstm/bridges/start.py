@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from typing import Any
 
 from ..client.client import Client
@@ -13,24 +12,19 @@ from .brokers import load
 from .mapping import Mapping
 from .predictions import Publications
 from .settings import Settings
+from .stopping import Stopping
 
 _LOG = logging.getLogger(__name__)
 FINISH = 10.0  # seconds in which a bridge finishes what it has
 
 
-class Waiting:
-    """Stands for a bridge that waits for its worker."""
-
-    def __init__(self) -> None:
-        self.stopping = threading.Event()
-
-
 def start(
     settings: Settings,
     worker: dict[str, Any],
-    made: list[Any],
+    stopping: Stopping,
+    made: list[Bridge] | None = None,
 ) -> None:
-    """Run a bridge until ``stopping`` of what is in ``made`` is set.
+    """Run a bridge until ``stopping`` is set; ``made`` gets it.
 
     Raises
     ------
@@ -38,9 +32,7 @@ def start(
         If it cannot begin, or cannot go on.
     """
     module, make = load(settings.broker)
-    waiting = Waiting()
-    made.append(waiting)
-    model = _model(worker, waiting)
+    model = _model(worker, stopping)
     if model is None:
         return
     mapping = Mapping(settings, model["inputs"], module.SEPARATOR, module.NAMES)
@@ -49,10 +41,9 @@ def start(
     bridge = None
     try:
         feed = {"barrier_seconds": module.BARRIER_SECONDS, **worker}
-        bridge = Bridge(settings, mapping, publications, broker, feed)
-        made.append(bridge)
-        if waiting.stopping.is_set():
-            bridge.stopping.set()
+        bridge = Bridge(settings, mapping, publications, broker, feed, stopping)
+        if made is not None:
+            made.append(bridge)
         broker.run(bridge)
         bridge.finish(FINISH)
         broker.finish(FINISH)
@@ -64,10 +55,10 @@ def start(
     _LOG.info("stopped: %s", counts or "nothing came")
 
 
-def _model(worker: dict[str, Any], waiting: Waiting) -> dict[str, Any] | None:
+def _model(worker: dict[str, Any], stopping: Stopping) -> dict[str, Any] | None:
     """Ask the worker what its model is; wait for it if it is not there."""
     said = False
-    while not waiting.stopping.is_set():
+    while not stopping.is_set():
         try:
             with Client(**worker, timeout=2.0) as client:
                 model: dict[str, Any] = client.info()["model"]

@@ -14,6 +14,7 @@ from typing import Any, Self
 import pytest
 
 from streamlstm.bridges.start import start
+from streamlstm.bridges.stopping import Stopping
 from streamlstm.cli.bridge.options import as_settings
 
 from .conftest import WorkerProcess
@@ -111,12 +112,13 @@ def running_bridge(
     plain = {"in_": ["in/{machine}"], "format_": "json", "features": None, "join": ""}
     settings = as_settings(broker, **{**plain, **options})
     made: list[Any] = []
+    stopping = Stopping()
     failed: list[BaseException] = []
     ended = threading.Event()
 
     def run() -> None:
         try:
-            start(settings, {"router": worker.endpoints["router"]}, made)
+            start(settings, {"router": worker.endpoints["router"]}, stopping, made)
         except BaseException as error:
             failed.append(error)
         ended.set()
@@ -126,8 +128,7 @@ def running_bridge(
     try:
         yield made, ended
     finally:
-        for each in made:
-            each.stopping.set()
+        stopping.set()
         thread.join()
     if failed:
         raise failed[0]

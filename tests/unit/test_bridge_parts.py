@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
 import struct
+import threading
 import time as clock
 from collections import deque
 from functools import partial
@@ -365,3 +367,21 @@ def test_a_claim_finds_a_worker_that_has_lost_state_and_another_bridge() -> None
         claims.handle(claim, [(sparse_seq(20), 78)])
     claims.handle(claim, [(sparse_seq(9), 77)])  # it was applied, and the reply was lost
     assert outbox.next_message(1000, 10) == [two]
+
+
+def test_a_signal_at_the_end_of_a_wait_for_messages_does_not_make_it_endless() -> None:
+    mqtt = pytest.importorskip("streamlstm.bridges.mqtt", reason="needs paho-mqtt")
+    waiting, came = mqtt.Mqtt(Settings("mqtt", topics=("a",)), ()), []
+
+    def interrupt(_number: object, _frame: object) -> None:
+        assert not came, "it still waits"
+        came.append(threading.Event().wait(2 * mqtt._WAIT))  # until after its deadline
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, mqtt._WAIT / 2, 10)
+    try:
+        while not came:
+            assert waiting._received() == []
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

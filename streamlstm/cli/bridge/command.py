@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import signal
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer import Option
@@ -14,9 +14,6 @@ from .. import interrupts
 from ..configuration.decorator import service, with_options_of
 from ..worker_options import worker_or_fleet
 from .options import Client, Start, as_settings, of_every_bridge
-
-if TYPE_CHECKING:
-    from streamlstm.bridges.bridge import Bridge
 
 bridge = typer.Typer(
     help="Connect a broker: its messages become observations, predictions go back to it.\n\n\b\n"
@@ -97,22 +94,22 @@ def nats(start: Start = "earliest", client: Client = None, **options: Any) -> No
 def _run(broker: str, router: Any, endpoints: Any, key: Any, server: Any, **options: Any) -> None:
     from streamlstm.bridges.brokers import load
     from streamlstm.bridges.start import start
+    from streamlstm.bridges.stopping import Stopping
 
     load(broker)
     gc.freeze()  # what is there stays: to look through it would take a tenth of a second
     sys.setswitchinterval(5e-4)  # a thread that has work to do would wait 5 ms for each other one
     worker = {**worker_or_fleet(router, endpoints), "key": key, "server": server}
     settings = as_settings(broker, **options)
-    made: list[Bridge] = []
+    stopping = Stopping()
 
     def stop(_number: object, _frame: object) -> None:
-        for each in made:
-            each.stopping.set()
+        stopping.set()
 
     before = {n: signal.signal(n, stop) for n in (signal.SIGTERM, signal.SIGINT)}
     try:
         with interrupts.Working():
-            start(settings, worker, made)
+            start(settings, worker, stopping)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
