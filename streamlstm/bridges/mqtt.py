@@ -64,7 +64,7 @@ class Mqtt:
         self._deliveries: dict[int, _Delivery] = {}
         self._lock = threading.Lock()
         self._failed: StreamLSTMError | None = None
-        self._subscribed = threading.Event()
+        self._subscribed, self._has_lost = threading.Event(), False
         address = settings.url or "127.0.0.1"
         url = urlsplit(address if "//" in address else f"mqtt://{address}")
         tls = tls_of(settings, wanted=url.scheme in ("mqtts", "ssl"))
@@ -138,11 +138,7 @@ class Mqtt:
             if not flags.session_present:
                 self._deliveries.clear()
         self._trouble.over(f"mqtt: connected to {self._where}")
-        if self._connection > 1 and not flags.session_present:
-            _LOG.warning(
-                "mqtt: %s has lost the session: what was published while it was away is lost "
-                "there. Let it keep what it has (persistence true, of mosquitto)", self._where,
-            )  # fmt: skip
+        self._has_lost = self._connection > 1 and not flags.session_present
         self._say_available(ONLINE)
         options = SubscribeOptions(qos=1, retainHandling=1)
         client.subscribe([(pattern.filter, options) for pattern in self._patterns])
@@ -185,6 +181,12 @@ class Mqtt:
                     "its access list allow it"
                 )
         self._subscribed.set()
+        if self._has_lost:
+            self._has_lost = False
+            _LOG.warning(
+                "mqtt: %s has lost the session: what was published while it was away is lost "
+                "there. Let it keep what it has (persistence true, of mosquitto)", self._where,
+            )  # fmt: skip
 
     def _on_message(self, _client: Any, _data: Any, message: Any) -> None:
         if message.qos == 0 and len(self._inbox) >= _ROOM:
