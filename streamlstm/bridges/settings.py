@@ -7,8 +7,10 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..engine.numbers import sparse_seq
 from ..errors import BadValueError, shown
 
+_SHORTEST_JOIN = 1e-3  # so that the place of each window since 1970 is a sparse number
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h)")
 _SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -61,6 +63,13 @@ class Settings:
             raise BadValueError("--home-assistant: expected --out, and json as --out-format")
         if self.cert_key is not None and self.cert is None:
             raise BadValueError("--cert-key: expected --cert, the certificate that it is of")
+        if self.generation.isdigit():
+            try:
+                sparse_seq(0, int(self.generation))
+            except BadValueError as error:
+                raise BadValueError(f"--{error}") from None
+        if 0 < self.join < _SHORTEST_JOIN:
+            raise BadValueError(f"--join: expected 1ms or more, got {self.join:g} seconds")
 
 
 def duration(option: str, text: str) -> float:

@@ -248,6 +248,8 @@ def test_options_become_settings_and_what_does_not_go_together_is_refused(tmp_pa
     for wrong, said in (
         ({"in_": []}, "--in: expected a topic"),
         ({"join": "1 week"}, "--join: expected a duration"),
+        ({"join": ".0001ms"}, "--join: expected 1ms or more"),
+        ({"generation": "32768"}, "--generation: expected an integer from 0 to 32767"),
         ({"home_assistant": "ha"}, "--home-assistant: expected --out"),
         ({"cert_key": tmp_path}, "--cert-key: expected --cert"),
     ):
