@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from urllib.parse import urlsplit
 
 from ..errors import BadValueError, StreamLSTMError
 from .settings import Settings
+
+_LOG = logging.getLogger(__name__)
 
 
 def tls_of(settings: Settings, wanted: bool = False) -> ssl.SSLContext | None:
@@ -75,6 +78,17 @@ def refused(broker: str, where: str, reason: object) -> StreamLSTMError:
     return StreamLSTMError(
         f"{broker}: {where} refuses the connection: {reason}. Give --user and --password FILE of "
         "somebody who may read and write there. Nothing was read"
+    )
+
+
+def client_failed(broker: str, where: str, error: Exception) -> StreamLSTMError:
+    """Return the error of a client whose thread has ended by an exception; it is logged too."""
+    _LOG.debug("%s: the client has failed", broker, exc_info=error)
+    if isinstance(error, StreamLSTMError):
+        return error
+    return StreamLSTMError(
+        f"{broker}: {where}: the client has failed: {type(error).__name__}: {error}. What was not "
+        "acknowledged comes again"
     )
 
 

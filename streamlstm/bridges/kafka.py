@@ -22,7 +22,7 @@ from confluent_kafka import (
 
 from ..errors import BadValueError, StreamLSTMError
 from .bridge import Bridge
-from .credentials import password_of, refused, tls_of, unknown_broker
+from .credentials import client_failed, password_of, refused, tls_of, unknown_broker
 from .log import Trouble
 from .messages import Message, Output, too_large
 from .offsets import Offsets
@@ -197,8 +197,11 @@ class Kafka:
 
     def _poll(self) -> None:
         """Settle what has arrived, also while nothing is read: in a thread of its own."""
-        while not self._closed.is_set():
-            self._producer.poll(0.05)
+        try:
+            while not self._closed.is_set():
+                self._producer.poll(0.05)
+        except Exception as error:
+            self._failed = client_failed("kafka", self._where, error)
 
     def finish(self, seconds: float) -> None:
         """Wait until what was published has arrived, and commit."""

@@ -37,6 +37,12 @@ class Part(NamedTuple):
     message: Message
 
 
+def stream_of(settings: Settings, pattern: TopicPattern, more_names: Sequence[str]) -> str:
+    """Return the template of the streams of a pattern."""
+    known = [*pattern.names, "topic", "key", *more_names]
+    return check_template("stream", settings.stream or default_stream(pattern), known)
+
+
 class Mapping:
     """Makes a :class:`Part` of a message.
 
@@ -60,14 +66,7 @@ class Mapping:
     ) -> None:
         self._inputs = list(inputs)
         self.patterns = [TopicPattern(topic, separator) for topic in settings.topics]
-        self._streams = [
-            check_template(
-                "stream",
-                settings.stream or default_stream(pattern),
-                [*pattern.names, "topic", "key", *more_names],
-            )
-            for pattern in self.patterns
-        ]
+        self._streams = [stream_of(settings, each, more_names) for each in self.patterns]
         self._format, self._decode = settings.format, DECODERS[settings.format]
         counts = 1 if settings.format == "csv" else 0
         self._paths = [Path(text, counts) for text in settings.features]

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -21,10 +20,11 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from ..errors import StreamLSTMError
 from .bridge import Bridge
-from .credentials import password_of, refused, tls_of, unknown_broker
+from .credentials import client_failed, password_of, refused, tls_of, unknown_broker
 from .home_assistant import OFFLINE, ONLINE, availability_topic
 from .log import OncePerSecond, Trouble
 from .messages import Message, Output
+from .mqtt_client import Client
 from .settings import Settings
 from .topics import TopicPattern
 
@@ -70,7 +70,7 @@ class Mqtt:
         tls = tls_of(settings, wanted=url.scheme in ("mqtts", "ssl"))
         host, port = url.hostname or "127.0.0.1", url.port or (1883 if tls is None else 8883)
         self._where = f"{host}:{port}"
-        self._client = paho.Client(
+        self._client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=settings.name,
             protocol=MQTTProtocolVersion.MQTTv5,
@@ -83,6 +83,7 @@ class Mqtt:
         self._client.max_inflight_messages_set(_RECEIVE_MAXIMUM)
         self._client.max_queued_messages_set(0)
         self._client.reconnect_delay_set(min_delay=1, max_delay=5)
+        self._client.on_failure = self._on_failure
         self._client.on_socket_open = _without_delay
         self._client.on_connect = self._on_connect
         self._client.on_connect_fail = self._on_connect_fail
@@ -124,6 +125,9 @@ class Mqtt:
         return [self._inbox.popleft() for _ in range(count)]
 
     # --- in the client's thread ---
+
+    def _on_failure(self, error: Exception) -> None:
+        self._failed = client_failed("mqtt", self._where, error)
 
     def _on_connect(self, client: Any, _data: Any, flags: Any, reason: Any, _props: Any) -> None:
         if reason.is_failure:

@@ -16,6 +16,11 @@ from .settings import Settings
 from .topics import check_template, fill
 
 
+def template_of(settings: Settings, option: str) -> str:
+    """Return the checked template of where something is published: ``out`` or ``alarms``."""
+    return check_template(option, getattr(settings, option), ["stream"])
+
+
 class Publications:
     """Says what is published of a prediction.
 
@@ -28,8 +33,7 @@ class Publications:
 
     def __init__(self, settings: Settings, outputs: Sequence[str]) -> None:
         self._outputs = list(outputs)
-        self._out = check_template("out", settings.out, ["stream"])
-        self._alarms = check_template("alarms", settings.alarms, ["stream"])
+        self._out, self._alarms = template_of(settings, "out"), template_of(settings, "alarms")
         self._encode: Callable[[Any], bytes] = _json if settings.out_format == "json" else wire.pack
         self._retain, self._home_assistant = settings.retain, settings.home_assistant
         self._name = settings.name

@@ -9,6 +9,7 @@ from ..client.client import Client
 from ..errors import WorkerTimeoutError
 from .bridge import Bridge
 from .brokers import load
+from .loops import check_topics
 from .mapping import Mapping
 from .predictions import Publications
 from .settings import Settings
@@ -32,6 +33,7 @@ def start(
         If it cannot begin, or cannot go on.
     """
     module, make = load(settings.broker)
+    check_topics(settings, module.SEPARATOR, module.NAMES)
     model = _model(worker, stopping)
     if model is None:
         return

@@ -37,8 +37,12 @@ class TopicPattern:
                 f"in: expected a topic whose names are written {{name}}, each once, got "
                 f"{shown(pattern)}"
             )
-        self._text = pattern
+        if set(_NAME.sub("", pattern)) & set("{}"):
+            raise BadValueError(f"in: expected each {{ with its }}, got {shown(pattern)}")
+        self._text, self._separator = pattern, separator
         self.filter = self._filter(separator)
+        if separator:
+            self._check_wildcards(separator)
         single, multi = SINGLE.get(separator), MULTI.get(separator)
         level = f"[^{re.escape(separator)}]+" if separator else ".+"
         parts = re.split(r"(\{\w+\})", pattern)
@@ -60,10 +64,48 @@ class TopicPattern:
         levels = self._text.split(separator)
         return separator.join(SINGLE[separator] if _NAME.search(n) else n for n in levels)
 
+    def _check_wildcards(self, separator: str) -> None:
+        single, multi = SINGLE[separator], MULTI[separator]
+        levels = self.filter.split(separator)
+        is_wrong = multi in levels[:-1] or (separator == "." and "" in levels)
+        for level in levels:
+            is_wrong = is_wrong or (len(level) > 1 and (single in level or multi in level))
+        if is_wrong:
+            raise BadValueError(
+                f"in: expected {multi} as the last level only and {single} as a whole level"
+                f"{', no level empty' if separator == '.' else ''}, got {shown(self._text)}"
+            )
+
     @property
     def is_plain(self) -> bool:
         """Whether it is one topic."""
         return self._text == self.filter and not set(self._text) & set("+#*>{}")
+
+    @property
+    def example(self) -> str:
+        """A topic that it receives."""
+        return re.sub(r"\{\w+\}|[+#*>]", "0", self._text)
+
+    def receives(self, topic: str) -> bool:
+        """Tell whether the broker sends what is published to a topic, also if it names no stream.
+
+        In MQTT a level may be empty, ``#`` takes the level before it too, and no wildcard
+        takes a first level that begins with ``$``.
+        """
+        if not self._separator:
+            return self.match(topic) is not None
+        if self._separator == "/" and topic.startswith("$") and self.filter[0] in "+#":
+            return False
+        mine, levels = self.filter.split(self._separator), topic.split(self._separator)
+        if mine[-1] == MULTI[self._separator]:
+            mine.pop()
+            if len(levels) < len(mine) + (self._separator == "."):
+                return False
+            del levels[len(mine) :]
+        single = SINGLE[self._separator]
+        return len(mine) == len(levels) and all(
+            a in (single, b) for a, b in zip(mine, levels, strict=True)
+        )
 
     @property
     def expression(self) -> str:

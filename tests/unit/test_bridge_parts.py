@@ -9,8 +9,10 @@ import struct
 import threading
 import time as clock
 from collections import deque
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from streamlstm.bridges import payloads
 from streamlstm.bridges.credentials import password_of, tls_of, without_password
 from streamlstm.bridges.join import Join
 from streamlstm.bridges.log import OncePerSecond
+from streamlstm.bridges.loops import check_topics
 from streamlstm.bridges.mapping import Mapping, Part
 from streamlstm.bridges.messages import Message, Receipt
 from streamlstm.bridges.offsets import Offsets
@@ -71,6 +74,21 @@ def test_patterns_and_templates_that_mean_nothing_are_refused() -> None:
     for pattern in ("", "a/{}", "{a}/{a}"):
         with pytest.raises(BadValueError, match="expected a topic"):
             TopicPattern(pattern, "/")
+    for pattern, separator, said in (
+        (
+            "plant/#/x",
+            "/",
+            r"expected # as the last level only and \+ as a whole level, got 'plant",
+        ),
+        ("plant/a+", "/", "expected #"),
+        ("plant/a#", "/", "expected #"),
+        ("plant.>.x", ".", "expected > as the last level only .*, no level empty, got"),
+        ("plant..x", ".", "no level empty"),
+        ("plant/{machine", "/", "expected each { with its }"),
+        ("plant}", "", "expected each { with its }"),
+    ):
+        with pytest.raises(BadValueError, match=said):
+            TopicPattern(pattern, separator)
     with pytest.raises(BadValueError, match=r"out: expected names out of stream, got \{machine\}"):
         check_template("out", "p/{machine}", ["stream"])
     with pytest.raises(BadValueError, match="stream: "):
@@ -387,3 +405,47 @@ def test_a_signal_at_the_end_of_a_wait_for_messages_does_not_make_it_endless() -
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize(
+    ("separator", "topic", "options", "loops"),
+    [
+        ("/", "plant/#", {"dead_letter": "plant/dead"}, "dead-letter"),
+        ("/", "plant/#", {"dead_letter": "plant"}, "dead-letter"),
+        ("/", "plant/{a}/x", {"dead_letter": "plant//x"}, "dead-letter"),
+        ("/", "#", {"dead_letter": "$dead"}, ""),
+        ("/", "plant/{a}/{input}", {"out": "plant/{stream}/predicted"}, "out"),
+        ("/", "plant/{a}/{b}", {"out": "plant/{stream}"}, "out"),
+        ("/", "plant/{a}/state", {"out": "plant/{stream}/out", "alarms": "plant/alarm"}, ""),
+        ("/", "plant/{a}", {"alarms": "plant/alarms", "out": "out/{stream}"}, "alarms"),
+        ("/", "plant/+", {"out": "{stream}"}, "out"),
+        (".", "plant.{a}", {"out": "plant.{stream}"}, "out"),
+        (".", "plant.>", {"dead_letter": "plant", "out": "predicted.{stream}"}, ""),
+        ("", "sensors", {"out": "out", "dead_letter": "sensors"}, "dead-letter"),
+        ("", "{site}.sensors", {"stream": "{key}", "out": "out.sensors"}, "out"),
+        ("", "sensors", {"stream": "{partition}", "out": "{stream}", "dead_letter": "dead"}, ""),
+    ],
+)
+def test_a_bridge_does_not_publish_where_it_reads(
+    separator: str, topic: str, options: dict[str, Any], loops: str
+) -> None:
+    settings = Settings("some", topics=("other", topic), **options)
+    said = f"--{loops}: expected a topic that --in does not read"
+    with pytest.raises(BadValueError, match=said) if loops else nullcontext():
+        check_topics(settings, separator, ("partition",))
+
+
+def test_what_ends_the_thread_of_the_client_ends_the_bridge() -> None:
+    mqtt = pytest.importorskip("streamlstm.bridges.mqtt", reason="needs paho-mqtt")
+    client = mqtt.Mqtt(Settings("mqtt", topics=("a",), url="mqtt://a..b"), ())
+    turns = iter(range(500))
+    bridge = SimpleNamespace(
+        stopping=SimpleNamespace(is_set=lambda: next(turns, None) is None), take=lambda _: None
+    )
+    try:
+        with pytest.raises(
+            StreamLSTMError, match=r"mqtt: a\.\.b:1883: the client has failed: Unicode"
+        ):
+            client.run(bridge)
+    finally:
+        client.close()
