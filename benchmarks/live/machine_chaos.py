@@ -136,7 +136,7 @@ class MachineChaosRun(FleetChaosRun):
     def _start_publisher(self) -> None:
         if self._publisher is None:
             journal = self._folder / "publisher.journal"
-            where = str(self._agents["m0"].file)
+            where = str(self._folder / "m0.json")  # which may not be there yet
             self._publisher = Publisher(where, journal, self._streams, self._seed)
 
     def _client(self) -> Client:
