@@ -18,6 +18,7 @@ from .log import OncePerSecond
 from .mapping import Mapping
 from .messages import Message, Output, Receipt
 from .predictions import Publications, dead_letter
+from .presence import Presence
 from .settings import Settings
 from .stopping import Stopping
 
@@ -50,6 +51,8 @@ class Bridge:
         Options of the :class:`Feed`: ``router`` or ``endpoints``, ``barrier_seconds``, keys.
     stopping : Stopping
         Ends it.
+    presence : Presence
+        Says whether there is a worker.
 
     Attributes
     ----------
@@ -65,13 +68,14 @@ class Bridge:
         broker: Broker,
         feed: dict[str, Any],
         stopping: Stopping,
+        presence: Presence,
     ) -> None:
         self._settings, self._mapping, self._broker = settings, mapping, broker
         self._publications = publications
         self._bad, self._stalled = OncePerSecond(_LOG), OncePerSecond(_LOG)
         generation = int(settings.generation) if settings.generation.isdigit() else 0
         self._join = Join(settings.join, generation) if settings.join else None
-        self.stopping = stopping
+        self.stopping, self._presence = stopping, presence
         self._is_ready = False
         self._messages = self._observations = self._predictions = 0
         self._feed = Feed(
@@ -179,7 +183,8 @@ class Bridge:
                     self._observations += len(entries[n : n + _AT_ONCE])
                     break
                 except WorkerTimeoutError as error:
-                    self._stalled.note(f"waiting for the worker: {error}")
+                    if self._presence.is_there:  # else it is said already
+                        self._stalled.note(f"waiting for the worker: {error}")
 
     # --- from the worker, in the feed's thread ---
 

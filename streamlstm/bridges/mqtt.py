@@ -285,8 +285,7 @@ class Mqtt:
     def close(self) -> None:
         """Leave the broker; the session stays."""
         self._say_available(OFFLINE)
-        self._client.disconnect()
-        self._client.loop_stop()
+        self._client.close()
 
 
 def _without_delay(_client: Any, _data: Any, sock: Any) -> None:

@@ -26,3 +26,9 @@ class Client(paho.Client):  # type: ignore[misc]  # it is Any to mypy
         except Exception as error:
             self.on_failure(error)
             return paho.MQTT_ERR_UNKNOWN
+
+    def close(self) -> None:
+        """Disconnect, end the thread, and close what paho leaves to the garbage collector."""
+        self.disconnect()
+        self.loop_stop()
+        self._reset_sockets()

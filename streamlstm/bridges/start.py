@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from ..client.client import Client
-from ..errors import WorkerTimeoutError
 from .bridge import Bridge
 from .brokers import load
 from .loops import check_topics
 from .mapping import Mapping
 from .predictions import Publications
+from .presence import Presence, model_of
 from .settings import Settings
 from .stopping import Stopping
 
@@ -34,16 +33,17 @@ def start(
     """
     module, make = load(settings.broker)
     check_topics(settings, module.SEPARATOR, module.NAMES)
-    model = _model(worker, stopping)
+    model = model_of(worker, stopping)
     if model is None:
         return
     mapping = Mapping(settings, model["inputs"], module.SEPARATOR, module.NAMES)
     publications = Publications(settings, model["outputs"])
     broker = make(settings, mapping.patterns)
     bridge = None
+    presence = Presence(worker)
     try:
         feed = {"barrier_seconds": module.BARRIER_SECONDS, **worker}
-        bridge = Bridge(settings, mapping, publications, broker, feed, stopping)
+        bridge = Bridge(settings, mapping, publications, broker, feed, stopping, presence)
         if made is not None:
             made.append(bridge)
         broker.run(bridge)
@@ -53,20 +53,6 @@ def start(
         if bridge is not None:
             bridge.close()
         broker.close()
+        presence.close()
     counts = ", ".join(f"{count:,} {name}" for name, count in bridge.counts.items() if count)
     _LOG.info("stopped: %s", counts or "nothing came")
-
-
-def _model(worker: dict[str, Any], stopping: Stopping) -> dict[str, Any] | None:
-    """Ask the worker what its model is; wait for it if it is not there."""
-    said = False
-    while not stopping.is_set():
-        try:
-            with Client(**worker, timeout=2.0) as client:
-                model: dict[str, Any] = client.info()["model"]
-                return model
-        except WorkerTimeoutError as error:
-            if not said:
-                _LOG.warning("waiting for the worker: %s", error)
-            said = True
-    return None

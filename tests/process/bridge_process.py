@@ -42,9 +42,9 @@ def make_certificate(folder: Path) -> None:
 
 
 class BridgeProcess:
-    """`streamlstm bridge` in a process of its own, ready."""
+    """`streamlstm bridge` in a process of its own, ready, or as far as it has said a text."""
 
-    def __init__(self, broker: str, *options: str) -> None:
+    def __init__(self, broker: str, *options: str, until: str = "ready; Ctrl-C stops") -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "streamlstm", "bridge", broker, *options],
             stderr=subprocess.PIPE,
@@ -55,7 +55,7 @@ class BridgeProcess:
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
         try:
-            self.wait_for("ready; Ctrl-C stops")
+            self.wait_for(until)
         except BaseException:
             self.stop(signal.SIGKILL)
             raise

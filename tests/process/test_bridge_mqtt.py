@@ -269,3 +269,32 @@ def restart(broker: Mosquitto, forget: bool = False) -> None:
     if forget:
         (broker.folder / "mosquitto.db").unlink()
     broker.start()
+
+
+def test_a_worker_that_is_not_there_is_told_and_so_is_one_that_is_again(tmp_path: Path) -> None:
+    """No message comes: the file of the worker is waited for, its death told, and its return."""
+    file = tmp_path / "worker.endpoints.json"
+    where = ("--endpoints", str(file), "--in", "plain/{machine}")
+    workers: list[WorkerProcess] = []
+
+    def start() -> None:
+        workers.append(WorkerProcess(tmp_path / "worker", "--detector", serves=INPUTS))
+
+    with (
+        Mosquitto(tmp_path / "broker") as broker,
+        BridgeProcess("mqtt", *where, "--url", broker.url, until="is not there") as process,
+    ):
+        try:
+            start()
+            process.wait_for("ready; Ctrl-C stops")
+            workers[0].stop(signal.SIGKILL)
+            process.wait_for("the worker does not answer")
+            start()
+            process.wait_for("the worker answers again")
+        finally:
+            for each in workers:
+                each.stop()
+        assert process.stop(signal.SIGINT) == 0
+    said = "".join(process.said)
+    assert str(file) in said
+    assert said.count("waiting for the worker") == said.count("answers again") == 1
