@@ -1,5 +1,6 @@
 """``streamlstm web``: the live page of a worker or a fleet."""
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -97,6 +98,11 @@ def find_worker(
         if xpub is not None:
             raise BadParameter("expected --router beside --xpub")
         return Where(router, key=key, server=server)  # any worker of a fleet
+    if endpoints is not None and not endpoints.exists():
+        logging.getLogger(__name__).warning(
+            "waiting for the worker: %s is not there; serve or fleet write it (--endpoints %s)",
+            endpoints, endpoints,
+        )  # fmt: skip
     return Where(endpoints, router or wire.ROUTER, xpub or wire.XPUB, key, server)
 
 

@@ -179,6 +179,7 @@ def test_a_token_and_a_worker_that_comes_later(tmp_path: Path) -> None:
     where = ("--endpoints", str(file), "--token", str(secret), "--public", "https://a.example/b")
     gateway = WebProcess("gateway", "http", *where)
     try:
+        assert f"waiting for the worker: {file} is not there" in gateway.said
         token = secret.read_text().strip()
         assert secret.stat().st_mode & 0o777 == 0o600
         known = {"authorization": f"Bearer {token}"}

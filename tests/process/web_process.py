@@ -28,6 +28,7 @@ class WebProcess:
             line = self.process.stderr.readline()
             assert line, f"it did not become ready: {said}"
             said += line
+        self.said = said
         self.url = next(word for word in said.split() if word.startswith("http://"))
 
     def stop(self, number: int = signal.SIGTERM) -> int:
