@@ -18,6 +18,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from . import layout, simd
+from .activations import absolute
 from .arguments import SUMS, arrays, span
 from .cache import by_address, inlined, internal
 from .cells import lstm_cell
@@ -26,7 +27,7 @@ from .pointers import int64s_at
 from .products import TILE, WIDE
 from .recurrent import store_hidden
 from .recurrent_single import is_paired
-from .simd import LANES, largest, load, load_first, magnitude, maximum, splat, store_bytes
+from .simd import LANES, largest, load, load_first, maximum, nearest, splat, store_bytes
 
 f32 = np.float32
 
@@ -142,13 +143,13 @@ def _round(source, start, count, S, target, scale):
     whole, tops = count // LANES * LANES, splat(f32(0.0))
     rest = load_first(source, start + whole, count - whole)
     for n in range(0, whole, LANES):
-        tops = maximum(tops, magnitude(load(source, start + n)))
-    top = largest(maximum(tops, magnitude(rest)))
+        tops = maximum(tops, absolute(load(source, start + n)))
+    top = largest(maximum(tops, absolute(rest)))
     S[scale] = top / LEVELS
     factor = splat(LEVELS / top if top > f32(0.0) else f32(0.0))
     for n in range(0, whole, LANES):
-        store_bytes(S, target + n // 4, load(source, start + n) * factor)
-    store_bytes(S, target + whole // 4, rest * factor)
+        store_bytes(S, target + n // 4, nearest(load(source, start + n) * factor))
+    store_bytes(S, target + whole // 4, nearest(rest * factor))
 
 
 @inlined

@@ -197,16 +197,13 @@ def store_bfloat16(_typing: Any, array: Any, offset: Any, value: Any) -> Any:
 
 @intrinsic
 def store_bytes(_typing: Any, array: Any, offset: Any, value: Any) -> Any:
-    """Store a vector, rounded to integers from -127 to 127, plus 128, in a quarter of its floats.
+    """Store a vector of whole numbers from -127 to 127, plus 128, in a quarter of its floats.
 
     A number beyond them, and NaN, gives some byte.
     """
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(VECTOR, [VECTOR]), f"llvm.rint.v{LANES}f32"
-        )
-        whole = builder.fptosi(builder.call(function, [args[2]]), INTEGERS)
+        whole = builder.fptosi(args[2], INTEGERS)
         shifted = builder.add(whole, ir.Constant(INTEGERS, [128] * LANES))
         short = ir.VectorType(ir.IntType(8), LANES)
         pointer = element_pointer(context, builder, signature.args[0], args[0], args[1])
@@ -215,18 +212,6 @@ def store_bytes(_typing: Any, array: Any, offset: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, types.intp, Vector), emit
-
-
-@intrinsic
-def magnitude(_typing: Any, a: Any) -> Any:
-    """Return a vector without its signs."""
-
-    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        bits = builder.bitcast(args[0], INTEGERS)
-        bits = builder.and_(bits, ir.Constant(INTEGERS, [0x7FFFFFFF] * LANES))
-        return builder.bitcast(bits, VECTOR)
-
-    return Vector(Vector), emit
 
 
 @intrinsic
