@@ -8,6 +8,7 @@ import logging
 import ssl
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import nats
@@ -29,7 +30,12 @@ NAMES = ()
 BARRIER_SECONDS = 0.01
 _WAIT = 0.05
 _LOG = logging.getLogger(__name__)
+_CLOSE = 0.5  # seconds for the client to close its connection
 _FINISH = 5.0  # seconds for the server to take what is left at the end
+
+
+class _GivenUpError(Exception):
+    """The bridge is to stop before it has connected."""
 
 
 class Nats:
@@ -42,6 +48,7 @@ class Nats:
         self._where = without_password(self._url)
         self._options = _options(settings, self._url)
         self._failed: asyncio.Future[None] | None = None
+        self._is_connected = self._gives_up = False
         self._loop = asyncio.new_event_loop()
         self._client: Any = None
         self._outbox: list[Output] = []
@@ -61,7 +68,7 @@ class Nats:
             try:
                 await self._serve(bridge, self._failed)
             finally:
-                await self._client.close()
+                await self._close()
 
     async def _serve(self, bridge: Bridge, failed: asyncio.Future[None]) -> None:
         log = self._client.jetstream()
@@ -89,7 +96,11 @@ class Nats:
             await asyncio.gather(sending, return_exceptions=True)
 
     async def _connect(self, bridge: Bridge) -> bool:
-        """Connect, as often as it takes; return whether that was done before the end."""
+        """Connect, as often as it takes; return whether that was done before the end.
+
+        An attempt is never cancelled, which could leave its socket open: it ends by what
+        ``_on_error`` raises.
+        """
         self._client = nats.NATS()
         connecting = asyncio.create_task(
             self._client.connect(
@@ -103,21 +114,23 @@ class Nats:
                 **self._options,
             )
         )
-        assert self._failed is not None
-        while not connecting.done() and not self._failed.done() and not bridge.stopping.is_set():
-            await asyncio.wait(
-                [connecting, self._failed], timeout=0.1, return_when=asyncio.FIRST_COMPLETED
-            )
-        if not connecting.done():
-            connecting.cancel()
-            await asyncio.gather(connecting, return_exceptions=True)
-            await self._client.close()
-            if self._failed.done():
-                self._failed.result()
-            return False
-        connecting.result()
+        while not connecting.done() and not bridge.stopping.is_set():
+            await asyncio.wait([connecting], timeout=0.1)
+        self._gives_up = not connecting.done()
+        try:
+            await connecting
+        except BaseException as error:
+            await self._close()
+            if isinstance(error, _GivenUpError):
+                return False
+            raise
+        self._is_connected = True
         self._trouble.over(f"nats: connected to {self._where}")
         return True
+
+    async def _close(self) -> None:
+        with suppress(TimeoutError):  # it waits for ever for TLS that was refused
+            await asyncio.wait_for(self._client.close(), _CLOSE)
 
     async def _subscribe(self, log: Any, n: int) -> Pull:
         subject = self._patterns[n].filter
@@ -221,8 +234,12 @@ class Nats:
             self._fail(refused("nats", self._where, text))
         else:
             self._trouble.note(f"nats: {self._where}: {text}")
+        if self._gives_up:
+            raise _GivenUpError
 
     def _fail(self, error: StreamLSTMError) -> None:
+        if not self._is_connected:
+            raise error
         if self._failed is not None and not self._failed.done():
             self._failed.set_exception(error)
 

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -81,14 +82,16 @@ class Source:
         """Compare all states with the reference; and only one worker answers for a stream."""
         wait_until(lambda: self._fleet.ask("status")["settled"])
         for stream in STREAMS:
-            codes = []
-            for router in self.serving().values():
-                reply = self.sockets.request(router, wire.Last([stream]))
-                codes.append(reply.code if isinstance(reply, wire.Error) else "here")
-            assert sorted(codes) == ["here"] + ["moved"] * (len(codes) - 1), (codes, self.serving())
+            wait_until(partial(self._is_here_only, stream))  # it may move just now
             state = self.sockets.ask(stream, wire.Export(stream))
             assert isinstance(state, wire.Done)
             assert state.value == self.reference.export_stream(stream)
+
+    def _is_here_only(self, stream: int | str) -> bool:
+        serving = self.serving().values()
+        replies = [self.sockets.request(router, wire.Last([stream])) for router in serving]
+        codes = [reply.code if isinstance(reply, wire.Error) else "here" for reply in replies]
+        return sorted(codes) == ["here"] + ["moved"] * (len(codes) - 1)
 
     def close(self) -> None:
         self.sockets.close()
