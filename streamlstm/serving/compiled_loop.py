@@ -23,7 +23,7 @@ from .envelope import Envelope, bad_envelope, too_many_frames
 from .loop_table import LoopTable
 from .native import layout, loop
 from .queue_limits import QueueLimits
-from .queue_table import LoopSetup
+from .queue_table import LoopSetup, head_of
 from .service import Service
 from .sessions import Session
 from .sockets import Sockets
@@ -153,7 +153,7 @@ class CompiledLoop:
 
     def _answer(self) -> None:
         """Answer the message that was handed over."""
-        head = self._handed_head()
+        head = head_of(int(self._fields[layout.HANDED_RECORD]))
         start = time.monotonic_ns()
         account = None if self.table.accounts is None else self._account(head[layout.ACCOUNT])
         session = Session(int(self._fields[layout.RECEIVED]), account)
@@ -177,12 +177,6 @@ class CompiledLoop:
             data = np.frombuffer(reply, np.uint8)
             self._reply(self.table.address, data.ctypes.data, len(reply))
         return self._answering
-
-    def _handed_head(self) -> list[int]:
-        address = int(self._fields[layout.HANDED_RECORD])
-        place = ctypes.cast(address, ctypes.POINTER(ctypes.c_int64))
-        head: list[int] = np.ctypeslib.as_array(place, (layout.RECORD_HEAD // 8,)).tolist()
-        return head
 
     def _row(self, row: int) -> bytes:
         """Return a row of the block as a STEP, which is refused as the STEPS that has it would."""

@@ -57,6 +57,11 @@ class LoopSetup(NamedTuple):
     limits: Limits
 
 
+def head_of(record: int) -> list[int]:
+    """Return the numbers at the head of the record at an address."""
+    return ctypes.cast(record, ctypes.POINTER(ctypes.c_int64))[: layout.RECORD_HEAD // 8]
+
+
 class QueueTable:
     """Allocates what sockets and a queue of messages need in compiled code, and keeps it alive.
 

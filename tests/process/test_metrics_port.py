@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import http.client
+import resource
 import socket
 import time
 from collections.abc import Iterator
@@ -11,9 +12,11 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import psutil
 import pytest
 
+from streamlstm.errors import RemoteError
 from streamlstm.serving import http_port
 
 from ..redis_server import Redis, needs_redis
@@ -95,6 +98,38 @@ def test_an_idle_worker_is_idle_whatever_stays_connected(scraped: WorkerProcess)
             time.sleep(0.05)  # it is idle
         assert sum(process.cpu_times()[:2]) - used < 0.5 * (time.monotonic() - begun)
         assert ask(scraped, "/healthz")[0] == 200
+
+
+def test_a_worker_that_can_open_no_file_any_more_serves_on(
+    model_file: Path, tmp_path: Path
+) -> None:
+    """Connections took all descriptors: nothing is opened later that it could need."""
+    store = ("--store", f"lmdb:{tmp_path}", "--idle-ttl", "1", "--metrics", "127.0.0.1:*")
+    worker = WorkerProcess(model_file, *store)
+    with ExitStack() as stack, worker.client() as client:
+        stack.callback(worker.stop)
+        client.step("a", X, seq=1)  # to be connected, by what is compiled
+        resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE, (10, 1024))
+        client.import_stream("b", client.export_stream("a"))
+        client.step_many(["a", "b"], np.stack([X, X]))
+        for refused, said in (
+            (lambda: client.step("a", X, seq=9), "expected observation 2"),
+            (lambda: client.step("a", normal(7)), "expected 2 features"),
+            (lambda: client.import_stream("b", b"?"), "got other bytes"),
+            (client.reload, "Too many open files. The model that runs continues"),
+        ):
+            with pytest.raises(RemoteError, match=said):
+                refused()
+        assert [name for name, _ in sorted(client.list_streams())] == ["a", "b"]
+        client.reset("a")
+        client.forget("b")
+        while client.info()["streams"]:  # until idle ones are in the store
+            pass
+        assert client.last_seqs(["a", "b"]) == [0, 0]
+        resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE, (256, 1024))
+        client.reload()
+        assert ask(worker, "/healthz")[0] == 200
+    assert worker.process.returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -27,11 +27,11 @@ from ..line_limit import LineLimit
 from ..native import gateway_layout as gl
 from ..native import gateway_loop, layout
 from ..queue_limits import QueueLimits
-from ..queue_table import LoopSetup
+from ..queue_table import LoopSetup, head_of
 from ..subscriptions import Subscriptions
 from ..wakeup import Wakeup
 from .client_sockets import ClientSockets, keys_of
-from .records import head_of, parts_of
+from .records import parts_of
 from .replies import error_of
 from .requests import Requests, refuse
 from .tables import GatewayTables

@@ -14,13 +14,6 @@ from ..envelope import bad_envelope, too_many_frames
 from ..native import layout
 
 
-def head_of(record: int) -> list[int]:
-    """Return the numbers at the head of the record at an address."""
-    place = ctypes.cast(record, ctypes.POINTER(ctypes.c_int64))
-    head: list[int] = np.ctypeslib.as_array(place, (layout.RECORD_HEAD // 8,)).tolist()
-    return head
-
-
 def parts_of(
     head: list[int], fields: NDArray[np.int64]
 ) -> tuple[list[bytes] | None, bytes | ProtocolError]:
