@@ -1,6 +1,6 @@
 """ROUTER sockets that echo each message, as the lower bound of what a worker costs.
 
-    python -m benchmarks.live.echo echo|python-echo --endpoints FILE
+    python -m benchmarks.live.echo echo|python-echo --endpoints FILE [--router ENDPOINT]
 
 ``echo`` is compiled code, ``python-echo`` plain pyzmq. Neither decodes what it receives.
 """
@@ -17,6 +17,7 @@ import zmq
 from streamlstm.loadtest.libzmq import SNDMORE, compiled, zmq_errno, zmq_recv, zmq_send
 
 ROOM = 2**17
+ANY_PORT = "tcp://127.0.0.1:*"
 
 
 @compiled
@@ -47,13 +48,13 @@ def python_echo(socket: zmq.Socket[bytes]) -> None:
         socket.send_multipart(socket.recv_multipart())
 
 
-def bind(endpoints: Path) -> zmq.Socket[bytes]:
-    """Bind a ROUTER to a port that the system chooses, and write its endpoint to a file.
+def bind(endpoints: Path, router: str = ANY_PORT) -> zmq.Socket[bytes]:
+    """Bind a ROUTER, and write where it is bound to a file.
 
     The file is renamed to its name, so that nobody reads a part of it.
     """
     socket = zmq.Context().socket(zmq.ROUTER)
-    socket.bind("tcp://127.0.0.1:*")
+    socket.bind(router)
     where = {"router": socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0"), "pid": os.getpid()}
     unfinished = endpoints.with_suffix(".part")
     unfinished.write_text(json.dumps(where))
@@ -69,8 +70,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n", 1)[0])
     parser.add_argument("kind", choices=SERVERS)
     parser.add_argument("--endpoints", type=Path, required=True)
+    parser.add_argument("--router", default=ANY_PORT, metavar="ENDPOINT")
     arguments = parser.parse_args()
-    SERVERS[arguments.kind](bind(arguments.endpoints))
+    SERVERS[arguments.kind](bind(arguments.endpoints, arguments.router))
 
 
 if __name__ == "__main__":

@@ -141,9 +141,9 @@ def has_option(option: str) -> bool:
     return f"{option} " in shown.stdout
 
 
-def echo() -> Process:
+def echo(*options: str) -> Process:
     """Start the compiled ROUTER echo."""
-    return Process("compiled echo", "benchmarks.live.echo", "echo")
+    return Process("compiled echo", "benchmarks.live.echo", "echo", *options)
 
 
 def python_echo() -> Process:

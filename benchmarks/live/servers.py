@@ -15,6 +15,7 @@ from . import processes
 from .messages import BLOCK, F, blocks, model, observations, one_a_message
 from .processes import Process
 
+IPC = " over ipc://"  # behind the name of a server: at a socket's file, in place of a TCP port
 SPIN = 200  # us: longer than a single client takes from a reply to its next request
 WARM_SECONDS = 60.0
 
@@ -77,19 +78,22 @@ class Servers:
         return lines
 
     def _start(self, name: str) -> Server | None:
-        if name == "spinning worker" and not processes.has_option("--spin"):
+        kind, ipc, _ = name.partition(IPC)
+        if kind == "spinning worker" and not processes.has_option("--spin"):
             return None
+        socket_file = self._folder / f"{len(self._ready)}.socket"
+        place = ["--router", f"ipc://{socket_file}"] if ipc else []
         process = {
-            "worker": lambda: processes.worker(self._file),
+            "worker": lambda: processes.worker(self._file, *place),
             "storing worker": lambda: processes.worker(
                 self._file, "--store", f"lmdb:{self._folder / 'store'}"
             ),
             "python worker": lambda: processes.worker(self._file, loop="python"),
-            "spinning worker": lambda: processes.worker(self._file, spin=SPIN),
-            "echo": processes.echo,
+            "spinning worker": lambda: processes.worker(self._file, *place, spin=SPIN),
+            "echo": lambda: processes.echo(*place),
             "python echo": processes.python_echo,
             "PyTorch worker": lambda: processes.plain_worker(self._file),
-        }[name]()
+        }[kind]()
         if process is None:
             return None
         self._open.enter_context(process)
