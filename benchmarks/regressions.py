@@ -29,9 +29,9 @@ INSTRUCTIONS = "instructions"
 Blocks = dict[str, list[list[list[float]]]]  # by case: BASE and HEAD, of each pair its turns
 
 
-def take_turns(pair: Sequence[Measuring], blocks: Blocks) -> None:
+def take_turns(pair: Sequence[Measuring], blocks: Blocks, what: str) -> None:
     """Measure every case that both have: A B, B A, and again."""
-    for case in steps([case for case in pair[0].cases if case in pair[1].cases], "blocks"):
+    for case in steps([case for case in pair[0].cases if case in pair[1].cases], what):
         times: list[list[float]] = [[], []]
         for turn in range(TURNS):
             for n in (0, 1) if turn % 2 == 0 else (1, 0):
@@ -43,12 +43,12 @@ def take_turns(pair: Sequence[Measuring], blocks: Blocks) -> None:
 def measure(revisions: Sequence[Revision], groups: Sequence[str], missing: list[str]) -> list[Row]:
     """Return a row for each case that both have; add what one lacks to ``missing``."""
     blocks: Blocks = {}
-    for _ in range(PAIRS):
+    for n in range(PAIRS):
         with ExitStack() as stack:
             pair = [stack.enter_context(Measuring(revision, groups)) for revision in revisions]
             for side in pair:
                 side.ready()
-            take_turns(pair, blocks)
+            take_turns(pair, blocks, f"pair {n + 1} of {PAIRS}")
     missing += [
         f"{side.revision.name} lacks {n}: {e}" for side in pair for n, e in side.missing.items()
     ]

@@ -20,7 +20,8 @@ import streamlstm as sl
 
 SECONDS = 0.05  # of a block
 SIZES = ((16, 8), (64, 8), (256, 32))  # H, F
-BLOCK, REPEATS, RUN, TRIPS = 256, 64, 2_000, 500
+BLOCK, REPEATS, RUN = 256, 64, 2_000
+STEPS, TRIPS, SERVED_SECONDS = 5_000, 500, 60.0  # of a call; at most so many seconds
 READY = "import sys, streamlstm as sl; sl.Engine(sl.Model.load(sys.argv[1])).step('a', [0.5] * 8)"
 Measure = Callable[[], float]  # seconds of a step
 Cases = Iterator[tuple[str, Callable[[], Measure]]]
@@ -109,13 +110,10 @@ def worker() -> Cases:
     from streamlstm.loadtest import load
 
     socket, messages = opened.enter_context(Servers(Path.cwd()))["worker"][1:]
-    yield "worker, STEPs", lambda: lambda: 1 / load.throughput(socket, messages, 2 * SECONDS).rate
-    yield (
-        "worker, round trip p50",
-        lambda: (
-            lambda: float(np.median(load.round_trips(socket, messages, 2 * SECONDS, TRIPS))) * 1e-9
-        ),
-    )
+    send = partial(load.throughput, socket, messages, SERVED_SECONDS, STEPS)
+    trips = partial(load.round_trips, socket, messages, SERVED_SECONDS, TRIPS)
+    yield "worker, STEPs", lambda: timed(send, STEPS)
+    yield "worker, round trip p50", lambda: lambda: float(np.median(trips())) * 1e-9
 
 
 def _started(*program: str) -> Measure:
