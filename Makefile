@@ -29,7 +29,7 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: demo test test-all test-cuda lint format bench instructions figures architecture docs train-host golden live release clean help
+.PHONY: demo test test-all test-cuda lint format bench instructions regressions figures architecture docs train-host golden live release clean help
 
 demo: .venv/.base  ## Predict this machine's next second, live (ARGS="--seconds 5 --json out.json")
 	@$(RUN) workers/demo.py $(ARGS)
@@ -69,6 +69,9 @@ bench: .venv/.dev  ## Run the benchmarks, peers too where installed: pip install
 
 instructions: .venv/.dev  ## Count the kernels' instructions and compare with the recorded counts; needs valgrind
 	@$(RUN) -m benchmarks.instructions --check benchmarks/results/instructions.json $(ARGS)
+
+regressions: .venv/.dev  ## Compare two commits side by side: what got slower? (ARGS="main HEAD --only kernels")
+	@$(RUN) -m benchmarks.regressions $(or $(ARGS),HEAD)
 
 figures: .venv/.base  ## Write the tables of the last benchmarks into README.md, docs/figures.md and docs/online.md
 	@$(RUN) -m benchmarks.readme

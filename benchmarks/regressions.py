@@ -5,9 +5,9 @@
 BASE and HEAD are git revisions; without HEAD it is the working tree as it is. Each gets a worktree
 and kernels of its own. Processes of both take turns at the same blocks, so that a slow moment of
 the machine affects both; pairs of them are started anew several times, as a process may be slow for
-all of its life. "slower" is a ratio beyond the threshold whose interval leaves out 1. Instructions
-are counted by each commit's `benchmarks.instructions` where valgrind is installed: the witness that
-noise does not affect. Exit status 1 if anything is slower.
+all of its life. "slower" is what is slower by more than a threshold at both ends of its interval.
+Instructions are counted by each commit's `benchmarks.instructions` where valgrind is installed: the
+witness that noise does not affect. Exit status 1 if anything is slower.
 """
 
 import json
@@ -120,8 +120,8 @@ def main() -> None:
     note = (
         f"BASE {arguments.base}, {commits['BASE'][:12]}; HEAD {arguments.head or 'as it is'}, "
         f"{commits['HEAD'][:12]}. Ratios are medians of {PAIRS * TURNS} pairs of blocks in {PAIRS} "
-        f"pairs of processes, with intervals of {CONFIDENCE:.0%}; told from {THRESHOLD:.0%} on, "
-        f"of {INSTRUCTIONS} from {TOLERANCE:.0%} on."
+        f"pairs of processes, with intervals of {CONFIDENCE:.0%}; told where "
+        f"both ends are beyond {THRESHOLD:.0%}, of {INSTRUCTIONS} beyond {TOLERANCE:.0%}."
     )
     ratios = {str(row["what"]): float(str(row["ratio"])) for row in rows}
     report("regressions", rows, ratios, arguments.json, "\n".join([note, *missing]))

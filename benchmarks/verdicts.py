@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-THRESHOLD = 0.03  # less is no news
+THRESHOLD = 0.02  # less is no news
 CONFIDENCE = 0.99
 RESAMPLES = 4000
 SLOWER, QUICKER, SAME = "slower", "quicker", "same"
@@ -23,10 +23,10 @@ class Verdict(NamedTuple):
     high: float
 
     def word(self, threshold: float = THRESHOLD) -> str:
-        """Say what is so: all of the interval on one side of 1, the ratio beyond the threshold."""
-        if self.low > 1 and self.ratio > 1 + threshold:
+        """Say whether all of the interval is further from 1 than the threshold, and where."""
+        if self.low > 1 + threshold:
             return SLOWER
-        if self.high < 1 and self.ratio < 1 / (1 + threshold):
+        if self.high < 1 / (1 + threshold):
             return QUICKER
         return SAME
 

@@ -63,7 +63,7 @@ def kernels() -> Cases:
     for B in (1, BLOCK):
         for H, F in SIZES:
             for weights in ("float32", "bfloat16", "int8"):
-                name = f"kernel, {B} streams, H = {H}, {weights}"
+                name = f"kernel, B = {B}, H = {H}, {weights}"
                 yield name, partial(_kernel, B, H, F, weights)
 
 
