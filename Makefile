@@ -58,6 +58,7 @@ format: .venv/.dev  ## Bring all files into the house's format
 bench: .venv/.dev  ## Run the benchmarks, peers too where installed: pip install -e ".[bench]"
 	@mkdir -p benchmarks/results
 	@$(RUN) -m benchmarks.kernels --json benchmarks/results/kernels.json
+	@$(RUN) -m benchmarks.widths --json benchmarks/results/widths.json
 	@$(RUN) -m benchmarks.streams --json benchmarks/results/streams.json
 	@$(RUN) -m benchmarks.layers --json benchmarks/results/layers.json
 	@$(RUN) -m benchmarks.windows --json benchmarks/results/windows.json

@@ -58,12 +58,12 @@ def interleaved(
     return {name: statistics.median(measured) for name, measured in times.items()}
 
 
-def machine() -> dict[str, str | int]:
-    """Describe the machine: processor, vector width, cores, versions."""
+def machine(*more: str) -> dict[str, str | int]:
+    """Describe the machine: processor, vector width, cores, versions, of ``more`` packages too."""
     from streamlstm.kernels.simd import LANES
 
     packages = {}
-    for name in ("numba", "numpy", "torch", "onnxruntime"):
+    for name in ("numba", "numpy", "torch", "onnxruntime", *more):
         try:
             packages[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -1,42 +1,49 @@
-"""How fast is a step? One stream and 256, next to sgemm, PyTorch, ONNX Runtime and OpenVINO.
+"""How fast is a step? One stream and 256, next to sgemm and what others step LSTMs with.
 
-    python -m benchmarks.kernels [--json FILE]
+    python -m benchmarks.kernels [--units H ...] [--rtneural DIR] [--json FILE]
 
 All run on one thread. A step of an LSTM layer of H units over F features is 8 H (H + F)
 operations; the rate of numpy's sgemm on 1024 x 1024 stands for the capacity of the machine. Peers
 get their state as an argument; streamlstm finds it by slot in its table. Results are compared
-before anything is timed. OpenVINO is asked for float32, and beside our weights of bfloat16 for what
-it chooses by itself: on processors that add products of bfloat16 that is bfloat16 too. "njit" is a
-step with np.dot as most people would write it.
+before anything is timed. Peers compute in float32; OpenVINO, beside our narrow weights, in what it
+chooses by itself: on processors that add products of bfloat16 that is bfloat16. "njit" is a step
+with np.dot as most people would write it. RTNeural (C++) is compiled from its source in DIR.
 """
 
+from argparse import Namespace
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from streamlstm import LSTM, Engine, Model
+from streamlstm import LSTM, Engine, Model, check_precision
 from streamlstm.backends.cpu import CpuBackend
 from streamlstm.backends.precision import round_weights
 from streamlstm.kernels import compile
 from streamlstm.kernels.cache import kernel
 from streamlstm.kernels.pointers import call_at
 
-from .harness import Row, interleaved, parser, report, steps
+from .harness import Row, interleaved, machine, parser, report, steps
 from .peers import njit_step, onnxruntime_step, openvino_step, torch_step
+from .rtneural import rtneural_run
+from .tflite import tflite_step
 
-SIZES = ((16, 8), (32, 8), (64, 8), (128, 16), (256, 32))
+SIZES = ((8, 8), (16, 8), (32, 8), (64, 8), (128, 16), (256, 32))
 BLOCK = 256
-SHORT = ("float16", "bfloat16")
+SHORT = ("float16", "bfloat16", "int8")
 FULL = "float32"
 NARROW = "OpenVINO, narrow"
 MAKERS: dict[str, Callable[..., Any]] = {
     "PyTorch": torch_step,
     "ONNX Runtime": onnxruntime_step,
     "OpenVINO": openvino_step,
+    "TensorFlow Lite": tflite_step,
     "njit": njit_step,
 }
-PEERS = tuple(MAKERS)
+RTNEURAL = "RTNeural"
+PEERS = (RTNEURAL, *MAKERS)
 # Target ratios by the peer and the number of streams.
 TARGETS: dict[tuple[str, int], dict[tuple[int, str], float]] = {
     ("sgemm", 1): {
@@ -44,7 +51,7 @@ TARGETS: dict[tuple[str, int], dict[tuple[int, str], float]] = {
         (32, FULL): 0.5,
         (64, FULL): 0.6,
         (128, FULL): 0.6,
-        **{(H, short): 0.7 for H in (128, 256) for short in SHORT},
+        **{(H, short): 0.7 for H in (128, 256) for short in ("float16", "bfloat16")},
     },
     ("sgemm", BLOCK): {(32, FULL): 0.55, (64, FULL): 0.75, (128, FULL): 0.8, (256, FULL): 0.9},
     ("PyTorch", 1): {(64, FULL): 15},
@@ -55,7 +62,9 @@ TARGETS: dict[tuple[str, int], dict[tuple[int, str], float]] = {
     ),
     ("ONNX Runtime", BLOCK): {(H, FULL): 1.6 if H <= 64 else 1.0 for H, _ in SIZES},
 }
-REPEATS = 64  # steps of one stream in one call, so that the cost of the call does not matter
+# Of peers without one: with float32, and with weights that are narrow enough to be quicker.
+AHEAD, NARROW_AHEAD = 1.0, 1.3
+REPEATS = 256  # steps of one stream in one call, so that the cost of the call does not matter
 
 
 @kernel()
@@ -97,12 +106,13 @@ def _check(
         raise SystemExit(f"{name} and streamlstm differ by {difference:.1e}: nothing was timed")
 
 
-def measure(H: int, F: int, B: int) -> dict[str, float]:
+def measure(H: int, F: int, B: int, rtneural: Path | None = None) -> dict[str, float]:
     """Return the seconds of one step of B streams for streamlstm, its peers and the engine."""
     model = _model(H, F)
     layer, weights = model.layers[0], model.weights[0]
     assert isinstance(layer, LSTM)
     X = np.random.default_rng(2).standard_normal((B, F)).astype(np.float32)
+    n = REPEATS if B == 1 else 1
     cases: dict[str, Callable[[], object]] = {}
     for name, make in MAKERS.items():
         peer = make(layer, weights, X) if B == 1 or make is not njit_step else None
@@ -112,26 +122,34 @@ def measure(H: int, F: int, B: int) -> dict[str, float]:
     if (narrow := openvino_step(layer, weights, X, narrow=True)) is not None:
         _check(NARROW, narrow, compiled(model, X, "bfloat16"), 0.05)
         cases[NARROW] = narrow
-    n = REPEATS if B == 1 else 1
-    short = [p for p in SHORT if p == "bfloat16" or (B == 1 and H >= 128)] if H >= 64 else []
-    for precision in (FULL, *short):
-        run = compiled(model, X, precision)
-        cases[precision] = lambda run=run: run(n)  # type: ignore[misc] # of run's type
-    engine = Engine(model, capacity=B, threads=1)
-    if B == 1:
-        x = X[0]
-        cases["engine"] = lambda: engine.step("one", x)
-    else:
-        ids = [f"stream-{index}" for index in range(B)]
-        cases["engine"] = lambda: engine.step_many(ids, X)
+    repeated = {precision: compiled(model, X, precision) for precision in _precisions(H, B)}
+    for precision in repeated:
+        cases[f"engine {precision}"] = _asked(Engine(model, B, threads=1, weights=precision), X)
+    if B == 1 and rtneural is not None:
+        repeated[RTNEURAL] = rtneural_run(rtneural, layer, weights, X)
+        _check(RTNEURAL, lambda: (repeated[RTNEURAL](1),), compiled(model, X))
+    cases |= {name: partial(run, n) for name, run in repeated.items()}
     size = 1024
     a = np.random.default_rng(3).standard_normal((size, size)).astype(np.float32)
     cases["sgemm"] = lambda: a @ a
     times = interleaved(cases, rounds=15)
-    for precision in (FULL, *short):
-        times[precision] /= n
+    for name in repeated:
+        times[name] /= n
     times["sgemm rate"] = 2 * size**3 / times.pop("sgemm")
     return times
+
+
+def _precisions(H: int, B: int) -> list[str]:
+    """Return the precisions that are worth measuring: narrow ones from H = 64 on."""
+    both = [FULL, "bfloat16", "int8"] if H >= 64 else [FULL]
+    return both + ["float16"] * (B == 1 and H >= 128)
+
+
+def _asked(engine: Engine, X: Any) -> Callable[[], object]:
+    """Return a step of an engine as it is asked for from Python."""
+    if len(X) == 1:
+        return partial(engine.step, "one", X[0])
+    return partial(engine.step_many, [f"stream-{index}" for index in range(len(X))], X)
 
 
 class Ratios:
@@ -145,7 +163,9 @@ class Ratios:
         """Keep a ratio and return it as the table shows it, the target in brackets."""
         name = f"{against} B={B} H={H} {precision}"
         self.measured[name] = value
-        target = TARGETS[against, B].get((H, precision))
+        target = TARGETS.get((against, B), {}).get((H, precision))
+        if target is None and against in PEERS:
+            self.targets[name] = AHEAD if precision == FULL else NARROW_AHEAD
         if target is None:
             return f"{value:.3g}"
         self.targets[name] = target
@@ -163,41 +183,52 @@ def _row(B: int, H: int, F: int, precision: str, times: dict[str, float], ratios
         "step us": times[precision] * 1e6,
         "GFLOP/s": rate / 1e9,
         "of sgemm": ratios.add("sgemm", B, H, precision, rate / times["sgemm rate"]),
+        "engine us": times[f"engine {precision}"] * 1e6,
     }
-    if precision != FULL:
-        if precision == "bfloat16" and NARROW in times:
-            row["OpenVINO us"] = times[NARROW] * 1e6
-            value = times[NARROW] / times[precision]
-            row["times OpenVINO"] = ratios.add("OpenVINO", B, H, precision, value)
-        return row
-    row["engine us"] = times["engine"] * 1e6
     # One stream is asked for from Python; a block of 256 is measured kernel to kernel.
-    own = times["engine" if B == 1 else precision]
+    asked = times[f"engine {precision}" if B == 1 else precision]
     for peer in PEERS:
-        if peer in times:
-            row[f"{peer} us"] = times[peer] * 1e6
-            row[f"times {peer}"] = ratios.add(peer, B, H, precision, times[peer] / own)
+        theirs = NARROW if peer == "OpenVINO" and precision != FULL else peer
+        if theirs in times:
+            own = times[precision] if peer == RTNEURAL else asked
+            row[f"{peer} us"] = times[theirs] * 1e6
+            row[f"times {peer}"] = ratios.add(peer, B, H, precision, times[theirs] / own)
+    if precision != FULL:
+        row["largest error"] = check_precision(_model(H, F), precision).largest
     return row
+
+
+def _arguments() -> Namespace:
+    options = parser(__doc__ or "")
+    known = [H for H, _ in SIZES]
+    options.add_argument(
+        "--units", type=int, nargs="+", choices=known, default=known, help="only these sizes"
+    )
+    options.add_argument("--rtneural", type=Path, metavar="DIR", help="a clone of RTNeural")
+    return options.parse_args()
 
 
 def main() -> None:
     """Measure every size and print the table."""
-    arguments = parser(__doc__ or "").parse_args()
+    arguments = _arguments()
     compile.prepare()
     rows: list[Row] = []
     ratios = Ratios()
     for B in (1, BLOCK):
-        for H, F in steps(SIZES, f"{B} streams"):
-            times = measure(H, F, B)
+        sizes = [size for size in SIZES if size[0] in arguments.units]
+        for H, F in steps(sizes, f"{B} streams"):
+            times = measure(H, F, B, arguments.rtneural)
             for precision in (FULL, *SHORT):
                 if precision in times:
                     rows.append(_row(B, H, F, precision, times, ratios))
-    note = "times PEER: how many times faster engine.step (1 stream) or the kernel (256) is.\n"
-    note += "In brackets: the target."
+    note = "times PEER: how many times faster engine.step (1 stream) or the kernel (256) is; the\n"
+    note += "kernel beside RTNeural, whose steps follow each other in compiled code as ours.\n"
+    note += f"In brackets: the target, where it is not {AHEAD} ({NARROW_AHEAD} for narrow weights)."
     missing = [peer for peer in PEERS if f"{peer} us" not in rows[0]]
     if missing:
-        note += f"\nNot installed, left out: {', '.join(missing)} (pip install -e '.[bench]')."
-    report("kernels", rows, ratios.measured, arguments.json, note, ratios.targets)
+        note += f"\nLeft out: {', '.join(missing)} (pip install -e '.[bench]'; --rtneural DIR)."
+    where = machine("openvino", "ai-edge-litert")
+    report("kernels", rows, ratios.measured, arguments.json, note, ratios.targets, where)
 
 
 if __name__ == "__main__":

@@ -22,14 +22,16 @@ SHORT: dict[str, tuple[str, ...]] = {
     "kernels": ("streams", "H", "weights", "step us", "times PyTorch", "times ONNX Runtime"),
     "serving": ("question", "unit", "ours", "against", "ratio"),
 }
+_PEERS = ("RTNeural", "TensorFlow Lite", "OpenVINO", "ONNX Runtime", "PyTorch", "njit")
+_KERNELS = ("streams", "H", "F", "weights", "step us", "of sgemm", "engine us")
 ALL: dict[str, tuple[str, ...]] = dict.fromkeys(
     (
-        *("kernels", "streams", "windows", "startup", "layers", "training", "tables"),
+        *("kernels", "widths", "streams", "windows", "startup", "layers", "training", "tables"),
         *("serving", "fairness", "durability", "torture", "fire", "soak"),
         *("fleet", "fleet_torture", "fleet_simulation"),
     ),
     (),
-)
+) | {"kernels": (*_KERNELS, *(f"times {peer}" for peer in _PEERS), "largest error")}
 _INTERVALS = ("half", "method", "ahead", "series", "held well", "lowest", "highest", "winkler")
 ONLINE: dict[str, tuple[str, ...]] = {
     "stage_cost": (),
@@ -60,7 +62,8 @@ def render(result: dict[str, Any], columns: Sequence[str] = ()) -> str:
     """Render one benchmark as Markdown: a heading with the machine, and a table."""
     machine = result["machine"]
     versions = ", ".join(f"{name} {value}" for name, value in machine.items() if name in _PACKAGES)
-    columns = columns or list(dict.fromkeys(name for row in result["rows"] for name in row))
+    found = list(dict.fromkeys(name for row in result["rows"] for name in row))
+    columns = [name for name in columns if name in found] or found
     lines = [
         f"**{result['bench']}** on {machine['processor']}, {machine['cores']} cores ({versions})",
         "",
@@ -71,7 +74,7 @@ def render(result: dict[str, Any], columns: Sequence[str] = ()) -> str:
     return "\n".join(lines)
 
 
-_PACKAGES = ("python", "numba", "numpy", "torch", "onnxruntime")
+_PACKAGES = ("python", "numba", "numpy", "torch", "onnxruntime", "openvino", "ai-edge-litert")
 
 
 def _row(cells: Any) -> str:
