@@ -16,12 +16,12 @@ from streamlstm.serving.gateway import gateway
 
 def main(half: str) -> None:
     """Compile the worker's loop, some others and those of training; or the rest: as long each."""
-    loops = {compiled_loop.NAME, gateway.NAME}
+    loops = {*compiled_loop.NAMES, *gateway.NAMES}
     names = [name for name in kernels.all_names() if name not in loops]
-    first = [compiled_loop.NAME, *names[::4]]
+    first = [*compiled_loop.NAMES, *names[::4]]
     chosen = first
     if half != "first":
-        chosen = [gateway.NAME, *(name for name in names if name not in first)]
+        chosen = [gateway.NAMES[0], *(name for name in names if name not in first)]
     missing = [name for name in chosen if not kernels.is_warm([name])]
     if missing:
         kernels.prepare(None, missing)

@@ -4,10 +4,11 @@ import fcntl
 import logging
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from ..network.model import Model
+from .beside import compile_on_all_cores
 from .plan import compile_plan
 
 _LOG = logging.getLogger(__name__)
@@ -32,11 +33,8 @@ def compile_for(
     online = model.online
     takes_labels = online is not None and online.labels > 0
     names = compile.needed(plan.kinds, weights, threads, online is not None, takes_labels)
-    if lock is None or compile.is_warm([*names, *also]):
-        compile_kernels([*names, *also], report=True)
-        return
-    with _alone(lock):
-        compile_kernels([*names, *also], report=True)
+    with nullcontext() if lock is None or compile.is_warm([*also, *names]) else _alone(lock):
+        compile_kernels([*also, *names], report=True)
 
 
 @contextmanager
@@ -65,9 +63,11 @@ def compile_kernels(names: Sequence[str], report: bool = False) -> None:
         _with_bar(names)
     elif report:
         _say("compiling kernels for this machine")
-        prepare(lambda done, total, name: _say(f"compiling {done}/{total}: {name}"), names)
+        compile_on_all_cores(
+            names, lambda begun, total, name: _say(f"compiling {begun}/{total}: {name}")
+        )
     else:
-        prepare(None, names)
+        compile_on_all_cores(names)
 
 
 def _say(line: str) -> None:
@@ -82,8 +82,6 @@ def _with_bar(names: Sequence[str]) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from ..kernels.compile import prepare
-
     columns = (
         TextColumn("compiling kernels"),
         BarColumn(),
@@ -93,9 +91,9 @@ def _with_bar(names: Sequence[str]) -> None:
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=None)
-        prepare(
-            lambda done, total, name: progress.update(
-                task, completed=done, total=total, description=name
-            ),
+        compile_on_all_cores(
             names,
+            lambda begun, total, name: progress.update(
+                task, completed=begun, total=total, description=name
+            ),
         )

@@ -82,18 +82,14 @@ def is_forked_from_parallel() -> bool:
 
 @cache
 def _kernels() -> dict[str, Signatures]:
-    """Return every group of kernels by name."""
+    """Return every group of kernels by name, those that take longest to compile first."""
     layers = (
         *step.LAYERS.values(),
         *step.SINGLES.values(),
         *recurrent_single.LSTM_16_BITS.values(),
         *(kernel for kernels in NARROW.values() for kernel in kernels),
     )
-    kernels = {_layer_name(function): {function: _BY_ADDRESS} for function in layers}
-    kernels[_ID_LOOKUP] = id_lookup.SIGNATURES | listing.SIGNATURES
-    kernels[DIRTY_TRACKING] = dirty.SIGNATURES
-    kernels[EVICTION] = eviction.SIGNATURES
-    kernels[PARTITION] = partition.SIGNATURES
+    kernels: dict[str, Signatures] = {_ID_LOOKUP: id_lookup.SIGNATURES | listing.SIGNATURES}
     block = {step.step_range: _BY_ADDRESS, step.step_block: _BLOCK, step.step_run: _BLOCK}
     kernels[_STEP] = block | single_step.SIGNATURES
     kernels[ONLINE] = dict.fromkeys((before, before_tiles, behind, behind_tiles), _BY_ADDRESS)
@@ -103,6 +99,10 @@ def _kernels() -> dict[str, Signatures]:
         sharing.step_sharing: _BY_ADDRESS,
         step.step_parallel: _PARALLEL,
     }
+    kernels |= {_layer_name(function): {function: _BY_ADDRESS} for function in layers}
+    kernels[DIRTY_TRACKING] = dirty.SIGNATURES
+    kernels[EVICTION] = eviction.SIGNATURES
+    kernels[PARTITION] = partition.SIGNATURES
     return kernels
 
 
@@ -119,6 +119,12 @@ def all_kernels() -> list[Any]:
 def register(name: str, kernels: Signatures) -> None:
     """Add a group of kernels of another package, under a name that a display of progress shows."""
     _kernels()[name] = kernels
+
+
+def module_of(name: str) -> str:
+    """Return the module that has a group of kernels, and that registers it."""
+    module: str = next(iter(_kernels()[name])).py_func.__module__
+    return module
 
 
 def _name(function: Any) -> str:

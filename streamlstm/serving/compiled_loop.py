@@ -21,7 +21,7 @@ from .access.roles import authorize
 from .dispatcher import Dispatcher
 from .envelope import Envelope, bad_envelope, too_many_frames
 from .loop_table import LoopTable
-from .native import layout, loop
+from .native import admission, block, layout, loop
 from .queue_limits import QueueLimits
 from .queue_table import LoopSetup, head_of
 from .service import Service
@@ -30,8 +30,7 @@ from .sockets import Sockets
 from .subscriptions import Subscriptions
 from .wakeup import Wakeup
 
-NAME = "message loop of the worker"
-compile.register(NAME, loop.SIGNATURES)
+NAMES = (loop.NAME, block.NAME, admission.NAME)
 
 
 class Reason(IntEnum):
@@ -80,7 +79,7 @@ class CompiledLoop:
         spin: float,
         authenticated: bool,
     ) -> None:
-        compile.prepare(None, [NAME])
+        compile.prepare(None, NAMES)
         self._serve = compile.entry(loop.serve, loop.SIGNATURES[loop.serve])
         self._discard = compile.entry(loop.discard, loop.SIGNATURES[loop.discard])
         self._reply = compile.entry(loop.reply_to_handed, loop.SIGNATURES[loop.reply_to_handed])

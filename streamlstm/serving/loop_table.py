@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from .. import wire
 from ..engine.native_view import NativeView
+from ..kernels import compile
 from ..lazy_arrays import lazy_zeros
 from ..network.model import Model
 from .extras import model_extras
-from .native import layout
+from .native import block, layout
 from .partitions import ARRIVING, MOVED, SUSPENDED, Partitions
 from .queue_table import LoopSetup, QueueTable
 
@@ -42,6 +43,7 @@ class LoopTable(QueueTable):
         self._of_busy: dict[bool, list[int]] = {}
         self._suspended: bool | None = None
         self._sizes = (0, 0, 0, False)
+        self.fields[layout.TAKE_MESSAGE] = compile.address(block.take_message)
         self._allocate_block()
         self.follow_model(model)
 

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from .. import wire
 from ..engine.id_index import IdIndex
-from ..kernels import id_index
+from ..kernels import compile, id_index
 from ..lazy_arrays import lazy_zeros
 from .access.client_accounts import PULL_NAME, THROTTLED
 from .access.limits import Limits
 from .counters import Counters
 from .libzmq import libzmq
-from .native import layout
+from .native import admission, layout
 from .queue_limits import QueueLimits
 from .sockets import Sockets
 
@@ -114,7 +114,8 @@ class QueueTable:
         self.accounts: IdIndex | None = None
         if limits:
             self.accounts = self._allocate_accounts(limits)
-        self.address = self._keep(fields)
+        self.address = fields[layout.ADDRESS] = self._keep(fields)
+        fields[layout.RECEIVE_READY] = compile.address(admission.receive_messages)
 
     def _keep(self, array: NDArray[Any]) -> int:
         """Keep an array alive as long as the table; return its address."""

@@ -31,7 +31,7 @@ def gateway(
     from streamlstm.fleet.gateway import serve_gateway
     from streamlstm.serving.access.curve_server import CurveServer
     from streamlstm.serving.connections import allow_descriptors
-    from streamlstm.serving.gateway.gateway import NAME
+    from streamlstm.serving.gateway.gateway import NAMES
     from streamlstm.serving.logs import log_to_stderr
     from streamlstm.serving.parent import end_with
 
@@ -49,7 +49,7 @@ def gateway(
     allow_descriptors(max_connections)
     curve = None if key is None or allow is None else CurveServer(key, allow)
     with exit_on_interrupt():  # the compiler swallows some interrupts
-        compile_kernels([NAME], report=True)
+        compile_kernels(NAMES, report=True)
     sys.setswitchinterval(0.0005)
     gc.freeze()
     serve_gateway(

@@ -222,7 +222,7 @@ def serve(
     from streamlstm.kernels.compile import DIRTY_TRACKING, EVICTION
     from streamlstm.serving.access.limits import Limits
     from streamlstm.serving.commits import SharedCommits
-    from streamlstm.serving.compiled_loop import NAME
+    from streamlstm.serving.compiled_loop import NAMES
     from streamlstm.serving.connections import allow_descriptors, connection_limit
     from streamlstm.serving.endpoints import derived_from
     from streamlstm.serving.eviction import make_eviction
@@ -260,7 +260,7 @@ def serve(
         parse_address(metrics, insecure)
     network = load_served(file, model)
     if backend in ("auto", "cpu"):
-        also = [NAME] if loop != "python" else []
+        also = [*NAMES] if loop != "python" else []
         also += [DIRTY_TRACKING] if store != "memory" or leaving else []
         also += [EVICTION] if leaving else []
         with exit_on_interrupt():  # the compiler swallows some interrupts

@@ -24,8 +24,8 @@ from ..access.limits import Limits
 from ..counters import Counters
 from ..libzmq import find_functions
 from ..line_limit import LineLimit
+from ..native import admission, gateway_loop, layout
 from ..native import gateway_layout as gl
-from ..native import gateway_loop, layout
 from ..queue_limits import QueueLimits
 from ..queue_table import LoopSetup, head_of
 from ..subscriptions import Subscriptions
@@ -41,8 +41,7 @@ from .workers import Workers
 
 _LOG = logging.getLogger(__name__)
 
-NAME = "message loop of the gateway"
-compile.register(NAME, gateway_loop.SIGNATURES)
+NAMES = (gateway_loop.NAME, admission.NAME)
 TURN_SECONDS = 0.09  # after which Python looks around, whatever the loop does
 DRAIN_SECONDS = 2.0  # for which one that stops waits for workers
 
@@ -102,7 +101,7 @@ class Gateway:
             raise StreamLSTMError(
                 "the gateway needs the libzmq of pyzmq's own wheels; install pyzmq with pip"
             )
-        compile.prepare(None, [NAME])
+        compile.prepare(None, NAMES)
         entries = {
             function.py_func.__name__: compile.entry(function, signature)
             for function, signature in gateway_loop.SIGNATURES.items()

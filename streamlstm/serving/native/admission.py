@@ -2,10 +2,11 @@
 
 from numba import int64, uint64
 
-from ...kernels.cache import internal
-from ...kernels.pointers import int64s_at, put_byte
+from ...kernels import compile
+from ...kernels.cache import by_address, internal
+from ...kernels.pointers import call_at, int64s_at, put_byte
 from . import layout
-from .layout import RECORD_HEAD
+from .layout import LOOP, RECORD_HEAD
 from .queue import admit, has_room_for_pull
 from .rate import account_of, charge, note_throttled, wait_time
 from .receive import receive
@@ -42,7 +43,14 @@ def look_for_subscriptions(loop):
 
 @internal
 def receive_ready(loop):
+    """Receive from ROUTER and PULL by what is compiled besides, so by another process meanwhile."""
+    call_at(loop[layout.RECEIVE_READY], loop[layout.ADDRESS], int64(0), int64(0), int64(0))
+
+
+@by_address
+def receive_messages(address, _b, _c, _d):
     """Receive from ROUTER and PULL, one message of each in turn, up to a bound."""
+    loop = int64s_at(address, LOOP)
     router, pull = loop[layout.READABLE] & 1 != 0, loop[layout.READABLE] & 2 != 0
     head = int64s_at(loop[layout.HEAD], RECORD_HEAD // 8)
     if router:
@@ -103,3 +111,7 @@ def _may_receive_pull(loop):
         note_throttled(loop, int64(layout.PULL_ACCOUNT))
         return False
     return has_room_for_pull(loop)
+
+
+NAME = "receipt of messages"
+compile.register(NAME, {receive_messages: (int64,) * 4})

@@ -2,10 +2,10 @@
 
 from numba import int64
 
-from ...kernels import id_index
+from ...kernels import compile, id_index
 from ...kernels import layout as plan
 from ...kernels.arguments import UNBOUNDED
-from ...kernels.cache import inlined, internal
+from ...kernels.cache import by_address, inlined, internal
 from ...kernels.pointers import call_at, copy_bytes, int64s_at
 from . import layout
 from .claim import ARRIVES, HAND_OVER, MOVED, row_of
@@ -158,19 +158,30 @@ def message_of(loop, n):
     return int64s_at(loop[layout.BATCH] + 8 * layout.BATCH_ROW * n, layout.BATCH_ROW)
 
 
-@inlined
-def _take(loop, head, record, messages, row, base):
+@internal
+def _take(loop, record, messages, row):
+    """Call :func:`take_message`, which is compiled besides, so by another process meanwhile."""
+    call_at(loop[layout.TAKE_MESSAGE], loop[layout.ADDRESS], record, messages, row)
+    return loop[layout.TAKEN_ROWS]
+
+
+@by_address
+def take_message(address, record, messages, row):
     """Make rows of the block, from ``row`` on, from the first message of the queue.
 
-    Returns
-    -------
-    int64
-        How many; or why it was not taken, as :func:`ingest` says.
+    TAKEN_ROWS is how many then; or why it was not taken, as :func:`ingest` says.
     """
+    loop = int64s_at(address, layout.LOOP)
+    loop[layout.TAKEN_ROWS] = _taken(loop, record, messages, row)
+
+
+@inlined
+def _taken(loop, record, messages, row):
     role = fields_of(record)[layout.ROLE]
     if role != layout.MAY_ALL and role != layout.MAY_STEP:
         return int64(HAND_OVER)  # Python checks what this role may do
-    count = ingest(loop, head, record, row, base)
+    head = int64s_at(loop[layout.TABLE], id_index.HEAD)
+    count = ingest(loop, head, record, row, loop[layout.FIRST_ROUND])
     if count <= 0:
         pulled = fields_of(record)[layout.CLIENT] == loop[layout.MAX_MESSAGES]
         if pulled and count in (MOVED, ARRIVES):
@@ -198,6 +209,7 @@ def gather(loop, head):
         Why the next message was not taken, as :func:`ingest` says; 1 if there was nothing wrong.
     """
     base = head[id_index.BLOCK] + 1
+    loop[layout.FIRST_ROUND] = base
     loop[layout.LAST_ROUND] = 0
     loop[layout.REFUSED_ROW] = -1
     loop[layout.ONCE_FROM] = layout.BLOCK_ROOM
@@ -206,7 +218,7 @@ def gather(loop, head):
         record = next_record(loop)
         if record == 0:
             break
-        reason = _take(loop, head, record, messages, rows, base)
+        reason = _take(loop, record, messages, rows)
         if reason > 0:
             messages += 1
             rows += reason
@@ -227,13 +239,18 @@ def gather_between(loop, head, rows):
         How many messages were taken, the first of them as message 1: each is a row.
     """
     client = fields_of(message_of(loop, int64(0))[layout.BATCH_RECORD])[layout.CLIENT]
-    base, taken = head[id_index.BLOCK], int64(0)
+    taken = int64(0)
+    loop[layout.FIRST_ROUND] = head[id_index.BLOCK]
     loop[layout.ONCE_FROM] = rows
     while taken < layout.BLOCK - 1:
         record = next_record(loop)
         if record == 0 or fields_of(record)[layout.CLIENT] == client:
             break
-        if _take(loop, head, record, taken + 1, rows + taken, base) <= 0:
+        if _take(loop, record, taken + 1, rows + taken) <= 0:
             break
         taken += 1
     return taken
+
+
+NAME = "decoding of messages"
+compile.register(NAME, {take_message: (int64,) * 4})

@@ -3,6 +3,7 @@
 import numpy as np
 from numba import int64
 
+from ...kernels import compile
 from ...kernels.cache import internal, kernel
 from ...kernels.pointers import byte_at, c_int, c_word, int64s_at
 from . import gateway_layout as gl
@@ -242,9 +243,11 @@ def leave(address, worker):
     forget_received(loop)
 
 
+NAME = "message loop of the gateway"
 SIGNATURES = {
     forward: (int64,),
     finish: (int64,) * 5,
     pass_on: (int64,) * 4,
     leave: (int64,) * 2,
 }
+compile.register(NAME, SIGNATURES)

@@ -62,6 +62,9 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     PULL,
     XPUB,
     POLL_ITEMS,  # address of struct pollfd[4]: ROUTER, PULL, XPUB, wakeup; POLL_ITEM bytes each
+    ADDRESS,  # of this table,
+    RECEIVE_READY,  # and of the functions that receive messages (admission.py)
+    TAKE_MESSAGE,  # and make rows of one (block.py)
     OPTION,  # address of room for an option and its size
     TIMESPEC,  # address of room for a struct timespec
     TABLE,  # addresses of the heads of the tables of streams and clients (kernels/id_index.py)
@@ -106,7 +109,9 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     VIRTUAL_NOW,  # virtual time of the message in service
     HANDED_RECORD,  # address of the record that Python answers
     HANDED_TIME,  # ns that Python took for it
+    FIRST_ROUND,  # the table's number of the block's first round
     LAST_ROUND,  # highest round of the block
+    TAKEN_ROWS,  # rows of the message that was taken last, or why it was not
     ONCE_FROM,  # rows of the block from this one on may be of streams only that it does not have
     PACE,  # ns a message takes, moving average
     FAILED,  # errno of the failure that stopped the loop
@@ -181,8 +186,8 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     MOVED_PARTITION,
     MOVED_COUNT,  # and how many rows its message has
     JUMPS,  # address of int64[rows, JUMP]: sparse numbers of the block that leave some out
-) = range(125)
-LOOP = 128
+) = range(130)
+LOOP = 136
 
 # What a worker of a fleet has of a partition, and who owns it: the epoch, and address and size of
 # the endpoint of the owner's ROUTER.

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import int64
 
-from ...kernels import id_index
+from ...kernels import compile, id_index
 from ...kernels import layout as plan
 from ...kernels.arguments import UNBOUNDED
 from ...kernels.cache import internal, kernel
@@ -278,8 +278,10 @@ def reply_to_handed(address, at, size):
     send_reply(loop, fields_of(loop[layout.HANDED_RECORD]), at, size)
 
 
+NAME = "message loop of the worker"
 SIGNATURES = {
     serve: (int64,),
     discard: (int64,),
     reply_to_handed: (int64, int64, int64),
 }
+compile.register(NAME, SIGNATURES)
