@@ -107,6 +107,9 @@ def compile_on_all_cores(names: Sequence[str], progress: Progress | None = None)
     from ..kernels import compile
 
     left = deque(_missing(names, 1))
+    if len(left) < 2:
+        compile.prepare(progress, names)
+        return
     begun, total, lock = len(names) - len(left), len(names), threading.Lock()
 
     def take() -> str | None:
@@ -142,7 +145,7 @@ def compile_on_all_cores(names: Sequence[str], progress: Progress | None = None)
             first = take()
         for thread in threads:
             thread.join()
-    compile.prepare(progress if not begun else None, names)
+    compile.prepare(None, names)  # also what a process that has ended was to compile
     if progress is not None:
         progress(total, total, "done")
 

@@ -195,6 +195,31 @@ assert all(kernel.stats.cache_hits for kernel in compile._kernels()["dense"])
 """
 
 
+ON_ALL_CORES = """
+import sys
+from streamlstm.backends.beside import compile_on_all_cores
+from streamlstm.kernels import compile
+groups, said = ["dense", compile.PARTITION], []
+if len(sys.argv) > 1:
+    sys.executable = sys.argv[1]
+compile_on_all_cores(groups, lambda *each: said.append(each))
+assert said == [(0, 2, groups[0]), (1, 2, groups[1]), (2, 2, "done")], said
+kernels = [kernel for group in groups for kernel in compile._kernels()[group]]
+print(*(bool(kernel.stats.cache_hits) for kernel in kernels))
+"""
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processors")
+@pytest.mark.parametrize("others", [True, False], ids=["two processes", "one that ends at once"])
+def test_groups_of_kernels_are_compiled_by_several_processes(
+    installed: Installed, others: bool
+) -> None:
+    done = installed.python("-c", ON_ALL_CORES, *([] if others else ["/bin/false"]))
+    assert (done.returncode, done.stderr) == (0, "")
+    of_others = done.stdout.split()
+    assert of_others == ["False", *[str(others)] * (len(of_others) - 1)]
+
+
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processors")
 def test_kernels_are_compiled_beside_something_else(installed: Installed) -> None:
     done = installed.python("-c", BESIDE)
