@@ -130,6 +130,7 @@ def compile_on_all_cores(names: Sequence[str], progress: Progress | None = None)
                 return  # this process compiles it below
 
     with ExitStack() as stack:
+        stack.enter_context(_uncollected())
         threads = []
         for _ in range(min(cores(), len(left)) - 1):
             compiler = _Compiler()
@@ -150,18 +151,30 @@ def compile_on_all_cores(names: Sequence[str], progress: Progress | None = None)
         progress(total, total, "done")
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Collect no garbage: Numba makes millions of objects and hardly a cycle."""
+    enabled = gc.isenabled()
+    gc.disable()  # saves a tenth of the time
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def _compile() -> None:
     """Compile the groups that lines name, until whoever asked for them is gone."""
     from ..kernels import compile
 
-    gc.disable()  # Numba makes millions of objects and hardly a cycle: a tenth of the time
     lines: SimpleQueue[str] = SimpleQueue()
     threading.Thread(target=_read, args=(lines,), daemon=True).start()
-    while True:
-        module, _, name = lines.get().rstrip("\n").partition(" ")
-        import_module(module)  # which may register it
-        compile.prepare(None, [name])
-        print(flush=True)
+    with _uncollected():
+        while True:
+            module, _, name = lines.get().rstrip("\n").partition(" ")
+            import_module(module)  # which may register it
+            compile.prepare(None, [name])
+            print(flush=True)
 
 
 def _read(lines: "SimpleQueue[str]") -> None:

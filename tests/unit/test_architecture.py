@@ -1,5 +1,6 @@
 """docs/architecture.md shows the packages as they are, and names files that exist."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -23,3 +24,15 @@ def test_the_files_that_a_page_names_exist(page: str, root: Path) -> None:
     assert len(named) > 50
     missing = {name for name in named if not any(f"/{path}".endswith(f"/{name}") for path in there)}
     assert not missing
+
+
+def test_no_place_of_a_table_has_the_name_of_another(root: Path) -> None:
+    """Of ``A, B, A = range(3)`` the first A would be lost, and both be at the place of the last."""
+    counted = 0
+    for path in (root / "streamlstm").rglob("*layout.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Tuple) and isinstance(node.ctx, ast.Store):
+                names = [name.id for name in node.elts if isinstance(name, ast.Name)]
+                assert len(names) == len(set(names)), path
+                counted += len(names)
+    assert counted > 200
