@@ -91,7 +91,7 @@ def _row(case: str, unit: str, sides: list[float], verdict: Verdict, threshold: 
         "BASE": sides[0],
         "HEAD": sides[1],
         "ratio": f"{verdict.ratio:.3f}",
-        "interval": f"{verdict.low:.3f} to {verdict.high:.3f}",
+        "interval": f"{verdict.low:.3f} to {verdict.high:.3f}" if unit == "us" else "exact",
         "verdict": verdict.word(threshold),
     }
 

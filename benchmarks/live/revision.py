@@ -11,10 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from .processes import STOP_SECONDS
-
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(__file__).with_name("revision_process.py")
+ATTEMPTS, WAIT_SECONDS = 4, 5.0  # to end a process
 SOMEBODY = ("-c", "user.name=benchmarks", "-c", "user.email=benchmarks@localhost")
 
 
@@ -57,7 +56,7 @@ class Revision(NamedTuple):
 def end(process: subprocess.Popen[str]) -> None:
     """End a process that was started there, and those that it has started."""
     with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
+        os.killpg(process.pid, signal.SIGINT)
 
 
 @contextmanager
@@ -67,11 +66,12 @@ def checked_out(name: str, commit: str) -> Iterator[Revision]:
         root = Path(folder) / "tree"
         env = os.environ | {"PYTHONPATH": str(root), "NUMBA_CACHE_DIR": f"{folder}/kernels"}
         env.pop("PYTHONDONTWRITEBYTECODE", None)  # would compile everything at each import
-        git("worktree", "add", "--quiet", "--detach", str(root), commit)
         try:
+            git("worktree", "add", "--quiet", "--detach", str(root), commit)
             yield Revision(name, root, env)
         finally:
-            git("worktree", "remove", "--force", str(root))
+            with suppress(SystemExit):  # where adding failed
+                git("worktree", "remove", "--force", "--force", str(root))
 
 
 class Measuring:
@@ -115,9 +115,12 @@ class Measuring:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        try:
-            self._process.communicate(timeout=2 * STOP_SECONDS)  # its worker ends with its input
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.communicate()
+    def __exit__(self, kind: object, *exception: object) -> None:
+        for _ in range(ATTEMPTS):
+            if kind is not None:
+                end(self._process)  # again, as compilers lose what is raised in their callbacks
+            with suppress(subprocess.TimeoutExpired):
+                self._process.communicate(timeout=WAIT_SECONDS)  # its worker ends with its input
+                return
+        self._process.kill()
+        self._process.communicate()
