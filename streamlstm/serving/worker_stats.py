@@ -113,6 +113,7 @@ class Snapshot:
     pid: int
     uptime: float
     fingerprint: str
+    fleet_capacity: int | None  # streams that all workers of its fleet may have in memory
     gauges: Gauges
     totals: NDArray[np.float64]  # the counters of which `Rates` holds rates, in its order
     histograms: tuple[Histogram, Histogram, Histogram]
@@ -143,6 +144,7 @@ class Snapshot:
                 info["pid"],
                 info["uptime"],
                 info["model"]["fingerprint"],
+                info.get("fleet_capacity"),
                 Gauges(
                     info["streams"],
                     info["capacity"],
@@ -179,11 +181,13 @@ class Snapshot:
         return Rates._make([*per_second, seconds, *histograms])
 
 
-def sum_gauges(workers: Sequence[Gauges]) -> Gauges | None:
-    """Return the sums over workers; None without any."""
+def sum_gauges(workers: Sequence[Snapshot]) -> Gauges | None:
+    """Return the sums over workers, but a fleet's capacity is one for all; None without any."""
     if not workers:
         return None
-    return Gauges(*(sum(values) for values in zip(*workers, strict=True)))
+    total = Gauges(*map(sum, zip(*(worker.gauges for worker in workers), strict=True)))
+    first, *others = {worker.fleet_capacity for worker in workers}
+    return total if others or first is None else total._replace(capacity=first)
 
 
 def sum_rates(workers: Sequence[Rates]) -> Rates | None:

@@ -96,7 +96,7 @@ def test_a_worker_is_scraped_while_it_works(scraped: WorkerProcess) -> None:
     with scraped.client() as client:
         info = client.info()
     last = scrape(url)
-    assert last["streamlstm_steps_total"] == info["counters"]["steps"] > 60
+    assert last["streamlstm_steps_total"] == info["counters"]["steps"] >= 60
     assert last["streamlstm_messages_total"] == info["counters"]["messages"]
     assert last["streamlstm_blocks_total"] == info["counters"]["blocks"]
     assert last["streamlstm_block_size_sum"] == info["counters"]["steps"]
@@ -211,7 +211,7 @@ def test_a_silent_worker_delays_no_other(
     assert process.stdout is not None
     tables = questions = 0
     while not 1 <= questions <= tables / 4:  # tables come while the same question is under way
-        lines = lines_until(process.stdout, "1 of 2")
+        lines = lines_until(process.stdout, "1 of 2")[-4:]  # in those before nobody had answered
         assert [NAME in line for line in lines] == [False, False, True, False]
         tables += 1
         while silent.poll(0):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,13 +114,17 @@ def test_the_sum_of_workers(service: Service) -> None:
         places.counters.add(layout.COVERED, 10 - count)
         places.counters.add(layout.OWN_ERROR, count * layout.ERROR_UNIT)
         places.counters.add(layout.NAIVE_ERROR, 4 * layout.ERROR_UNIT)
-    gauges = sum_gauges([answer(service, 12.0).gauges, answer(other, 103.0).gauges])
+    workers = [answer(service, 12.0), answer(other, 103.0)]
+    gauges = sum_gauges(workers)
     assert gauges is not None
     assert gauges.capacity == 150
     assert (gauges.alarms, gauges.coverage) == (4, 0.8)
     assert gauges.error_ratio == 0.5
     assert math.isnan(after[0].gauges.coverage)
     assert math.isnan(after[0].gauges.error_ratio)
+    of_fleet = sum_gauges([replace(each, fleet_capacity=120) for each in workers])
+    assert of_fleet is not None
+    assert of_fleet.capacity == 120
     assert (sum_gauges([]), sum_rates([])) == (None, None)
 
 

@@ -93,7 +93,7 @@ def _cells(rows: Sequence[Row], columns: Sequence[Column], narrow: bool) -> list
         name = row.name.removeprefix("tcp://") if narrow else row.name
         cells.append([name, model, *(column.cell(gauges, row.rates) for column in columns)])
     if len(rows) > 1:
-        gauges = sum_gauges([row.snapshot.gauges for row in rows if row.snapshot])
+        gauges = sum_gauges([row.snapshot for row in rows if row.snapshot])
         rates = sum_rates([row.rates for row in rows if row.rates])
         answering = sum(row.failure is None for row in rows)
         name = f"all {len(rows)}" if answering == len(rows) else f"{answering} of {len(rows)}"

@@ -31,7 +31,7 @@ class Health:
             {"name": name, **_said(each, rates[name]), **_store(infos[name])}
             for name, each in now.items()
         ]
-        gauges = sum_gauges([each.gauges for each in now.values()])
+        gauges = sum_gauges([*now.values()])
         known = [each for each in rates.values() if each is not None]
         assert gauges is not None
         return {
