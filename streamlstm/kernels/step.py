@@ -57,7 +57,7 @@ def scratch_size(program: NDArray[np.int64]) -> int:
     return layout.padded(int(ROWS_AT + rows))
 
 
-@internal
+@inlined
 def _scale_inputs(weights, program, X, S, a, first, count):
     """Write the scaled observations of a group to the rows at ``S[a]``."""
     F, mean = program[layout.INPUTS], program[layout.INPUT_SCALING]
@@ -68,7 +68,7 @@ def _scale_inputs(weights, program, X, S, a, first, count):
             store(S, place + n, value * load(weights, mean + F + n))
 
 
-@internal
+@inlined
 def _scale_outputs(weights, program, X, Y, S, a, first, count):
     """Scale the rows at ``S[a]`` back to the unit of the series, and add the skip, into Y."""
     F, O = program[layout.INPUTS], program[layout.OUTPUTS]
@@ -93,6 +93,27 @@ def _stage(fields, place, task, address, count):
         call_at(fields[place + 1], task, address, int64(0), tiled)
     for m in range(tiled, count):
         call_at(fields[place], task, address, m, int64(0))
+
+
+@inlined
+def _begin(program, group, first, count):
+    """Say which streams a group has; return where the outputs of its first layer go."""
+    group[layout.GROUP_FIRST] = first
+    group[layout.GROUP_COUNT] = count
+    return int64(ROWS_AT) + GROUP * program[layout.STRIDE]
+
+
+@inlined
+def _run_layers(task, fields, program, group, address, functions, a, o):
+    """Call the kernel of every layer, from rows at ``S[a]`` to rows at ``S[o]`` and back."""
+    layer = int64(HEADER)
+    for _ in range(program[layout.LAYERS]):
+        group[layout.GROUP_INPUTS] = a
+        group[layout.GROUP_OUTPUTS] = o
+        call_at(fields[functions + program[layer + layout.KIND]], task, layer, address, 0)
+        layer += ROW
+        a, o = o, a
+    return a
 
 
 @by_address
@@ -128,32 +149,30 @@ def step_range(task, first, last, thread):
     group = int64s_at(address, layout.GROUP_SIZE)
     group[layout.GROUP_SCRATCH] = scratch
     group[layout.GROUP_PROGRAM] = fields[layout.TASK_PROGRAM]
+    staged = fields[layout.TASK_BEFORE] != 0
     functions = int64(layout.TASK_LAYERS)
     if last - first == 1:
         functions = int64(layout.TASK_SINGLES)
         fields[layout.TASK_PARITY] ^= 1
         group[layout.GROUP_PARITY] = fields[layout.TASK_PARITY]
-    staged, denormals = fields[layout.TASK_BEFORE] != 0, int64(0)
+        if not staged:  # by itself: what loops over groups and rows prepare takes longer
+            a, o = int64(ROWS_AT), _begin(program, group, first, 1)
+            _scale_inputs(weights, program, X, S, a, first, 1)
+            a = _run_layers(task, fields, program, group, address, functions, a, o)
+            _scale_outputs(weights, program, X, Y, S, a, first, 1)
+            return
+    denormals = int64(0)
     if staged:  # once for all kernels: it takes 4 ns
         denormals = flush_denormals()
     while first < last:
         count = min(int64(GROUP), last - first)
-        group[layout.GROUP_FIRST] = first
-        group[layout.GROUP_COUNT] = count
-        a = int64(ROWS_AT)
-        o = a + GROUP * program[layout.STRIDE]
+        a, o = int64(ROWS_AT), _begin(program, group, first, count)
         if staged:
             group[layout.GROUP_INPUTS] = a
             _stage(fields, layout.TASK_BEFORE, task, address, count)
         else:
             _scale_inputs(weights, program, X, S, a, first, count)
-        layer = int64(HEADER)
-        for _ in range(program[layout.LAYERS]):
-            group[layout.GROUP_INPUTS] = a
-            group[layout.GROUP_OUTPUTS] = o
-            call_at(fields[functions + program[layer + layout.KIND]], task, layer, address, 0)
-            a, o = o, a
-            layer += ROW
+        a = _run_layers(task, fields, program, group, address, functions, a, o)
         if staged:
             group[layout.GROUP_INPUTS] = a
             _stage(fields, layout.TASK_BEHIND, task, address, count)
