@@ -69,8 +69,11 @@ class Backend(Protocol):
         Raises CapacityError if there is not enough.
         """
 
-    def single_stream(self, rows: Any) -> "SingleStream | None":
-        """Return compiled functions that step single streams of a table, if there are any."""
+    def single_stream(self, rows: Any, head: int) -> "SingleStream | None":
+        """Return compiled functions that step single streams of a table, if there are any.
+
+        ``head`` is the address of the table's head (kernels/id_index.py).
+        """
 
     def warm_up(self, initial: Float32Array, inputs: int, results: int) -> None:
         """Make a first step of a temporary stream, ``initial[R]``, with F inputs and W results."""
@@ -102,17 +105,16 @@ class SingleStream(NamedTuple):
 
     Attributes
     ----------
-    task : int
-        Address of the task that they take.
+    place : int64 array or None
+        What they get the address of; None if they cannot be used.
     locked : int64[1]
-        While it is not 0, they do nothing and return False.
+        While it is not 0, they do nothing and return None.
     steps : int64[1]
         Number of steps that they have made.
     """
 
-    task: int
+    place: NDArray[np.int64] | None
     locked: NDArray[np.int64]
     steps: NDArray[np.int64]
-    step_text: Callable[..., bool]
-    step_integer: Callable[..., bool]
-    step_slot: Callable[..., bool]
+    step_stream: Callable[..., Any]
+    step_slot: Callable[..., Any]

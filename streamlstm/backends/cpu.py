@@ -178,14 +178,15 @@ class CpuBackend:
     def reserve(self, count: int) -> None:
         """Do nothing: a block needs no further memory."""
 
-    def single_stream(self, rows: Float32Array) -> SingleStream:
+    def single_stream(self, rows: Float32Array, head: int) -> SingleStream:
         """Return functions that step a single stream of a table in one compiled call."""
+        from ..kernels.single_step import place
+
         self.use_rows(rows)
         locked, steps = (self._task[n : n + 1] for n in (layout.TASK_LOCKED, layout.TASK_STEPS))
         call = self._call
-        return SingleStream(
-            self.address, locked, steps, call.step_text, call.step_integer, call.step_slot
-        )
+        table = place(head, self.address)
+        return SingleStream(table, locked, steps, call.step_stream, call.step_slot)
 
     def warm_up(self, initial: Float32Array, inputs: int, results: int) -> None:
         """Make a first step, so that weights and scratch are in memory."""

@@ -137,7 +137,7 @@ class ReferenceBackend:
     def reserve(self, count: int) -> None:
         """Do nothing: a block needs no further memory."""
 
-    def single_stream(self, rows: Float32Array) -> None:
+    def single_stream(self, rows: Float32Array, head: int) -> None:
         """Return None: a single stream is stepped as a block."""
 
     def warm_up(self, initial: Float32Array, inputs: int, results: int) -> None:

@@ -1,6 +1,5 @@
 """The base class of the engine: backend, state table, lock, and the step itself."""
 
-import sys
 import threading
 from collections.abc import Callable
 
@@ -21,7 +20,6 @@ from .prediction import ResultLayout
 from .state_table import StateTable
 
 Float32Array = NDArray[np.float32]
-_HAS_GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 class EngineCore:
@@ -36,6 +34,9 @@ class EngineCore:
         Makes the backend of a model.
     """
 
+    # What a small step reads is found quicker here than in a dict of so many attributes.
+    __slots__ = ("__dict__", "_is_quick", "_place", "_step_slot", "_step_stream")
+
     def __init__(self, model: Model, capacity: int, make: Callable[[Model], Backend]) -> None:
         self._make = make
         backend = make(model)
@@ -46,16 +47,17 @@ class EngineCore:
         self._use(model, backend)
         self._steps = 0
         self._one_slot, self._one_seq = np.zeros(1, np.int64), np.zeros(1, np.uint64)
-        self._head = self._table.address
-        single = backend.single_stream(self._table.rows)
+        single = backend.single_stream(self._table.rows, self._table.address)
         # The compiled call relies on the GIL to be alone (lock_flag.py).
-        self._is_fast = single is not None and _HAS_GIL
-        self._is_quick = self._is_fast and self._is_plain and not self._has_offsets
+        self._is_fast = single is not None and single.place is not None
+        self._is_quick = self._is_fast and self._is_plain
         self._fast_steps, flag = np.zeros(1, np.int64), np.zeros(1, np.int64)
         if single is not None:
-            self._task, self._fast_steps, flag = single.task, single.steps, single.locked
-            self._step_text, self._step_integer = single.step_text, single.step_integer
-            self._step_slot = single.step_slot
+            self._fast_steps, flag = single.steps, single.locked
+            self._step_stream, self._step_slot = single.step_stream, single.step_slot
+        if single is not None and single.place is not None:
+            self._place_table = single.place  # kept alive
+            self._place = int(single.place.ctypes.data)
         self._lock, self._flag = threading.Lock(), LockFlag(flag)
         tell_in_child(self)
 
@@ -76,15 +78,15 @@ class EngineCore:
         self._backend = backend
         self._schema = InputSchema(model)
         self._to_row, self._row_type = self._schema.to_row, self._schema.row_type
-        self._outputs, self._width = model.output_size, model.result_size
-        self._is_plain = model.online is None
-        self._has_offsets = model.input_offsets is not None or model.output_offsets is not None
-        self._is_quick = self._is_fast and self._is_plain and not self._has_offsets
+        self._width = model.result_size
+        has_offsets = model.input_offsets is not None or model.output_offsets is not None
+        self._is_plain = model.online is None and not has_offsets  # results are outputs
+        self._is_quick = self._is_fast and self._is_plain
         self._layout = ResultLayout.of(model)
         self._one_x = np.zeros((1, model.observation_size), np.float32)
         self._one_y = np.zeros((1, model.result_size), np.float32)
         self._one_time = np.zeros(1, np.float64)
-        self._prediction, self._place = prediction_place(model), result_place(model)
+        self._prediction, self._result_place = prediction_place(model), result_place(model)
         self._state_size = stage_start(model)
         self._count = count_place(model)
         self._model = model
@@ -111,7 +113,7 @@ class EngineCore:
         if seq:
             self._table.seq[slot], self._table.producers[slot] = seq, 0
         if seq and self._table.on_host:
-            self._table.rows[slot, self._place] = self._one_y[0]
+            self._table.rows[slot, self._result_place] = self._one_y[0]
         if time is not None:
             self._table.time[slot] = time
         y: Float32Array = self._one_y[0].copy()

@@ -8,12 +8,10 @@ from numpy.typing import ArrayLike, NDArray
 from .ids import StreamId
 from .prediction import Prediction
 from .stream_states import StreamStates
-from .validation import check_seq, check_time, is_time
+from .validation import check_seq, check_time
 
 Float32Array = NDArray[np.float32]
-# Looked up once: a step of a small network takes less time than a few attributes of modules.
-_ARRAY, _EMPTY, _FLOAT32 = np.ndarray, np.empty, np.dtype(np.float32)
-_NAN = float("nan")
+_ARRAY = np.ndarray  # looked up once: an attribute of a module is a part of a small step
 
 
 class Stream:
@@ -34,16 +32,12 @@ class Stream:
     def step(self, x: ArrayLike, *, seq: int = 0, time: float | None = None) -> NDArray[Any]:
         """Advance the stream by one observation; as :meth:`Engine.step`."""
         engine = self._engine
-        if time is None and type(seq) is int and engine._is_quick:  # as in Engine.step
-            if type(x) is not _ARRAY or x.dtype is not _FLOAT32 or x.ndim != 1:
-                x = engine._to_row(x)
-            y = _EMPTY(engine._outputs, _FLOAT32)
-            slot, generation, head, task = self._slot, self._generation, engine._head, engine._task
-            try:
-                if engine._step_slot(head, task, slot, generation, x, seq, _NAN, y):
-                    return y
-            except OverflowError:
-                pass  # a number beyond 64 bits
+        if engine._is_quick:  # as in Engine.step
+            slot, generation = self._slot, self._generation
+            y: NDArray[Any] | None
+            y = engine._step_slot(engine._place, slot, generation, x, seq, time)
+            if y is not None:
+                return y
         return engine._layout.outputs_of(self.result(x, seq, time))
 
     def observe(self, x: ArrayLike, *, seq: int = 0, time: float | None = None) -> Prediction:
@@ -54,19 +48,14 @@ class Stream:
     def result(self, x: ArrayLike, seq: int, time: float | None) -> Float32Array:
         """Do what :meth:`step` does, and return the whole result, float32[W], without offsets."""
         engine = self._engine
-        if type(seq) is int and engine._is_fast and (time is None or is_time(time)):
-            if type(x) is not _ARRAY or x.dtype is not engine._row_type or x.ndim != 1:
-                row = engine._to_row(x)
-            else:
-                row = x
-            y = _EMPTY(engine._width, _FLOAT32)
+        if engine._is_fast:
+            is_row = type(x) is _ARRAY and x.dtype is engine._row_type
+            row = x if is_row else engine._to_row(x)
             slot, generation = self._slot, self._generation
-            at = _NAN if time is None else time
-            try:
-                if engine._step_slot(engine._head, engine._task, slot, generation, row, seq, at, y):
-                    return y
-            except OverflowError:
-                pass  # a number beyond 64 bits
+            y: Float32Array | None
+            y = engine._step_slot(engine._place, slot, generation, row, seq, time)
+            if y is not None:
+                return y
         schema = engine._schema
         row = schema.check_row(x)
         with engine._lock, engine._flag:

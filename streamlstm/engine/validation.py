@@ -72,11 +72,6 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
-def is_time(value: object) -> bool:
-    """Tell whether a value is a finite float of Python, as most event times are."""
-    return type(value) is float and value - value == 0
-
-
 def check_column(name: str, values: Any, count: int) -> Any:
     """Return ``seqs`` or ``times`` of a block as an array or a sequence, or None; not its values.
 

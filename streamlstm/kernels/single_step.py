@@ -1,7 +1,8 @@
 """Entry points for Python that step one observation of one stream: validate, look up, step.
 
-A call returns only whether it succeeded. If it did not, nothing has changed, and the caller takes
-the slow path, which raises the right error or gives a new stream its slot.
+A call gets the objects of Python as they are (objects.py), and returns a result, or None: then
+nothing has changed, and the caller takes the slow path, which converts an observation, raises the
+right error or gives a new stream its slot.
 
 These calls keep the GIL: they are short, and releasing and acquiring it costs more than many steps
 do. So they exclude each other; threads that work without the GIL set TASK_LOCKED
@@ -9,15 +10,28 @@ do. So they exclude each other; threads that work without the GIL set TASK_LOCKE
 """
 
 import numpy as np
-from numba import float32, float64, int64, types, uint64
+from numba import int64, uint64
+from numpy.typing import NDArray
 
-from . import dirty, id_index, layout
+from . import dirty, id_index, layout, objects
 from .arguments import UNBOUNDED
-from .cache import internal, kernel
+from .cache import inlined, internal, kernel
 from .id_index import SEQ, TIME, column_of, generation_of, set_column
-from .pointers import address_of, bits_of, call_at, floats_at, int64s_at
+from .objects import OBJECT, address_of
+from .pointers import bits_of, call_at, floats_at, int64s_at
 
 f32 = np.float32
+_ZERO, _ONE = np.uint64(0), np.uint64(1)
+
+# Behind the table of objects: the addresses of the table's head (id_index.py) and of the backend's
+# task (layout.py).
+_HEAD, _TASK, _PLACE = range(objects.SIZE, objects.SIZE + 3)
+
+
+def place(head: int, task: int) -> NDArray[np.int64] | None:
+    """Return the table whose address the calls get; None if they cannot be used here."""
+    known = objects.table()
+    return None if known is None else np.append(known, [head, task])
 
 
 @internal
@@ -49,99 +63,117 @@ def _is_valid_or_missing(program, x):
     return categories == 0 or (0 <= x[0] < categories and x[0] == np.floor(x[0]))
 
 
-@internal
-def _is_locked(task):
-    return int64s_at(task, layout.TASK)[layout.TASK_LOCKED] != 0
+@inlined
+def _head_of(fields):
+    return int64s_at(fields[_HEAD], id_index.HEAD)
 
 
-@internal
-def _step(head, task, slot, x, seq, time, y):
-    if slot < 0:
-        return False
-    fields = int64s_at(task, layout.TASK)
-    program = int64s_at(fields[layout.TASK_PROGRAM], UNBOUNDED)
-    if not is_valid(program, x) or y.shape[0] != program[layout.RESULT]:
-        return False  # y may have been made for an older model
-    if program[layout.TIMED] != 0 and time != time:
-        return False
-    if seq != 0:
-        if seq < 0 or uint64(seq) != column_of(head, slot, SEQ) + uint64(1):
-            return False
-        set_column(head, slot, SEQ, uint64(seq))
+@inlined
+def _is_locked(fields):
+    return int64s_at(fields[_TASK], layout.TASK)[layout.TASK_LOCKED] != 0
+
+
+@inlined
+def _find(fields, stream):
+    """Return the slot of a stream by its id; a negative number if it has none, or is no id."""
+    if objects.has_type(fields, stream, objects.TEXT):
+        data, length = objects.read_text(fields, stream)
+        if data == 0 or not id_index.is_valid_text(data, length):
+            return int64(-1)
+        return id_index.find_text_at(_head_of(fields), data, length)
+    known, value = objects.read_unsigned(fields, stream)
+    return id_index.find_integer(_head_of(fields), value) if known else int64(-1)
+
+
+@inlined
+def _step(fields, slot, x, seq, time):
+    """Step the stream in a slot; return the address of its result, 0 if something is not valid."""
+    head, task = _head_of(fields), int64s_at(fields[_TASK], layout.TASK)
+    program = int64s_at(task[layout.TASK_PROGRAM], UNBOUNDED)
+    width, results = program[layout.WIDTH], program[layout.RESULT]
+    is_number, number = objects.read_unsigned(fields, seq)
+    is_time, moment = objects.read_time(fields, time)
+    if not is_number or not is_time or not objects.is_row(fields, x, width):
+        return int64(0)
+    observation = task[layout.TASK_OBSERVATION]
+    objects.copy_row(x, observation, width)
+    if not is_valid(program, floats_at(observation, width)):
+        return int64(0)
+    if program[layout.TIMED] != 0 and moment != moment:
+        return int64(0)
+    if number != _ZERO and number != column_of(head, slot, SEQ) + _ONE:
+        return int64(0)
+    y, data = objects.new_floats(fields, results)
+    if y == 0:
+        return int64(0)
+    if number != _ZERO:
+        set_column(head, slot, SEQ, number)
         id_index.clear_producer(head, slot)
     dirty.mark(head, slot)
-    copy = floats_at(fields[layout.TASK_OBSERVATION], UNBOUNDED)
-    for n in range(x.shape[0]):
-        copy[n] = x[n]  # x need not be contiguous
-    fields[layout.TASK_SLOT] = slot
-    fields[layout.TASK_SLOTS] = task + 8 * layout.TASK_SLOT
-    fields[layout.TASK_X] = fields[layout.TASK_OBSERVATION]
-    fields[layout.TASK_Y] = y.ctypes.data
-    fields[layout.TASK_TIMES] = task + 8 * layout.TASK_TIME
-    fields[layout.TASK_TIME] = int64(bits_of(time))
-    if time == time:
-        set_column(head, slot, TIME, bits_of(time))
-    call_at(fields[layout.TASK_STEP], task, int64(0), int64(1), int64(0))
-    if seq != 0:
-        size = 4 * program[layout.RESULT]
-        id_index.store_prediction(head, slot, program[layout.PREDICTION], y.ctypes.data, size)
-    fields[layout.TASK_STEPS] += 1
-    return True
+    task[layout.TASK_SLOT] = slot
+    task[layout.TASK_SLOTS] = fields[_TASK] + 8 * layout.TASK_SLOT
+    task[layout.TASK_X] = observation
+    task[layout.TASK_Y] = data
+    task[layout.TASK_TIMES] = fields[_TASK] + 8 * layout.TASK_TIME
+    task[layout.TASK_TIME] = int64(bits_of(moment))
+    if moment == moment:
+        set_column(head, slot, TIME, bits_of(moment))
+    call_at(task[layout.TASK_STEP], fields[_TASK], int64(0), int64(1), int64(0))
+    if number != _ZERO:
+        id_index.store_prediction(head, slot, program[layout.PREDICTION], data, 4 * results)
+    task[layout.TASK_STEPS] += 1
+    return y
 
 
 @kernel(nogil=False, no_cfunc_wrapper=True)
-def step_text(table, task, text, x, seq, time, y):
-    """Step the stream with a text id of ASCII.
+def step_stream(place, stream, x, seq, time):
+    """Step a stream by its id.
 
     Parameters
     ----------
-    table, task : int64
-        Addresses of the table's head (id_index.py) and of the backend's task (layout.py).
-    text : str
+    place : int64
+        Address of what :func:`place` returns.
+    stream : str or int
     x : float32[F], in any layout
-    seq : int64
+    seq : int
         The observation's number, 0 for none.
-    time : float64
-        Its event time in seconds, NaN for none.
-    y : float32[W]
-        Where the result goes.
+    time : float or None
+        Its event time in seconds.
 
     Returns
     -------
-    bool
-        False, and nothing has changed, if the stream is not live or its id not ASCII, if x is not
-        valid for the model, if seq is not the next of the stream, or if the task is locked.
+    float32[W] or None
+        None, and nothing has changed, if an argument has another type or shape, if the stream is
+        not live, if x is not valid for the model, if seq is not the next of the stream, or if the
+        task is locked.
     """
-    head = int64s_at(table, id_index.HEAD)
-    data = address_of(text._data)
-    if _is_locked(task) or not text._is_ascii or not id_index.is_valid_text(data, text._length):
-        return False
-    return _step(head, task, id_index.find_text_at(head, data, text._length), x, seq, time, y)
+    fields = int64s_at(place, _PLACE)
+    y = int64(0)
+    if not _is_locked(fields):
+        slot = _find(fields, address_of(stream))
+        if slot >= 0:
+            y = _step(fields, slot, address_of(x), address_of(seq), address_of(time))
+    return objects.returned(fields, y)
 
 
 @kernel(nogil=False, no_cfunc_wrapper=True)
-def step_integer(table, task, value, x, seq, time, y):
-    """Step the stream with the uint64 id ``value``; as :func:`step_text`."""
-    head = int64s_at(table, id_index.HEAD)
-    if _is_locked(task):
-        return False
-    return _step(head, task, id_index.find_integer(head, value), x, seq, time, y)
+def step_slot(place, slot, generation, x, seq, time):
+    """Step the stream in a slot, if its generation is this one; as :func:`step_stream`."""
+    fields = int64s_at(place, _PLACE)
+    y = int64(0)
+    if (
+        not _is_locked(fields)
+        and slot >= 0
+        and generation_of(_head_of(fields), slot, 0) == generation
+    ):
+        y = _step(fields, slot, address_of(x), address_of(seq), address_of(time))
+    return objects.returned(fields, y)
 
 
-@kernel(nogil=False, no_cfunc_wrapper=True)
-def step_slot(table, task, slot, generation, x, seq, time, y):
-    """Step the stream in a slot, if its generation is this one; as :func:`step_text`."""
-    head = int64s_at(table, id_index.HEAD)
-    if _is_locked(task) or slot < 0 or generation_of(head, slot, 0) != generation:
-        return False
-    return _step(head, task, slot, x, seq, time, y)
-
-
-_rest = (types.Array(float32, 1, "A"), int64, float64, types.Array(float32, 1, "C"))
+_OBSERVATION = (OBJECT,) * 3
 
 # Every entry point, and the one signature that it is compiled for.
 SIGNATURES = {
-    step_text: (int64, int64, types.unicode_type, *_rest),
-    step_integer: (int64, int64, uint64, *_rest),
-    step_slot: (int64, int64, int64, uint64, *_rest),
+    step_stream: (int64, OBJECT, *_OBSERVATION),
+    step_slot: (int64, int64, uint64, *_OBSERVATION),
 }

@@ -313,15 +313,3 @@ def test_a_loop_serves_an_engine_that_another_thread_reloads(loop: str) -> None:
             np.testing.assert_array_equal(
                 answer.values, alone.step_many(streams, X, seqs=[n] * 300)
             )
-
-
-def test_a_prediction_buffer_of_the_wrong_size_is_not_written_to() -> None:
-    engine = Engine(MODEL, threads=1)
-    x = np.zeros(2, np.float32)
-    engine.step("a", x)
-    state = engine.export_stream("a")
-    for outputs in (2, 4):
-        y = np.zeros(outputs, np.float32)
-        assert not engine._step_text(engine._head, engine._task, "a", x, 1, np.nan, y)
-    assert engine.export_stream("a") == state
-    assert engine._step_text(engine._head, engine._task, "a", x, 1, np.nan, np.zeros(3, np.float32))

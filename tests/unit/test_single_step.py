@@ -2,6 +2,7 @@
 
 import gc
 import signal
+import sys
 import threading
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from streamlstm import LSTM, Dense, Embedding, Engine
 from streamlstm.errors import BadValueError, DuplicateError, GapError, ShapeError, StreamIdError
+from streamlstm.kernels import objects
 
 from ..contract.models import random_model
 
@@ -54,6 +56,59 @@ def test_a_bad_observation_changes_nothing(x: object, error: type[Exception]) ->
             step()
         assert engine.export_stream("a") == before
     assert engine.steps == 1
+
+
+def test_what_only_resembles_a_row_is_no_row() -> None:
+    engine, other = Engine(MODEL, 5), Engine(MODEL, 5)
+    same = (X[0].astype(">f4"), X[0].view(np.recarray), Text("a"), np.float32(0.5))
+    for x in same[:2]:
+        assert np.array_equal(engine.step("a", x), other.step("a", X[0]))
+    assert np.array_equal(engine.step(same[2], X[1]), other.step("a", X[1]))
+    assert engine.streams() == ["a"]
+    for wrong in (same[3], np.array(1.0, np.float32), X[:3, :1]):
+        with pytest.raises(ShapeError):
+            engine.step("a", wrong)
+    with pytest.raises(BadValueError):
+        engine.step("a", X[0], time=np.inf)
+
+
+class Text(str):
+    """A text that is no plain one."""
+
+
+@pytest.mark.parametrize("stream", ["a", "Ä", 10**18])
+def test_no_step_keeps_what_it_is_given(stream: object) -> None:
+    engine = Engine(MODEL, 5)
+    handle = engine.stream(stream)  # type: ignore[arg-type]
+    x, bad, time = X[0].copy(), np.full(3, np.nan, np.float32), float(len(X))
+    float32 = x.dtype
+    handle.step(x)
+    engine.step(stream, x)  # type: ignore[arg-type]
+    known = x, bad, time, stream, float32, None
+    before = [sys.getrefcount(value) for value in known]
+    for _ in range(50):
+        kept = engine.step(stream, x, time=time)  # type: ignore[arg-type]
+        assert engine._step_stream(engine._place, stream, bad, 0, None) is None
+        assert engine._step_stream(engine._place, "\ud800", x, 0, None) is None
+        assert engine._step_stream(engine._place, 2**64, x, 2**64, time) is None
+        assert handle.step(x, time=time).base is None
+    assert sys.getrefcount(kept) == 2
+    del kept
+    after = [sys.getrefcount(value) for value in known]
+    assert np.abs(np.subtract(after, before)).max() < 25, (before, after)
+
+
+def test_without_the_layout_of_objects_steps_are_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    quick = Engine(MODEL, 5)
+    monkeypatch.setattr(objects, "table", lambda: None)
+    slow = Engine(MODEL, 5)
+    for n, x in enumerate(X[:9], 1):
+        assert np.array_equal(slow.step("a", x, seq=n), quick.step("a", x, seq=n))
+        assert np.array_equal(slow.stream("b").step(x), quick.stream("b").step(x))
+    assert slow.steps == quick.steps == 18
+    assert slow.export_stream("a") == quick.export_stream("a")
 
 
 def test_int32_is_converted() -> None:

@@ -177,7 +177,7 @@ class CudaBackend:
 
         return launch
 
-    def single_stream(self, rows: DeviceRows) -> None:
+    def single_stream(self, rows: DeviceRows, head: int) -> None:
         """Return None: a single stream is stepped as a block."""
 
     def step_run(self, rows: Any, slot: NDArray[np.int64], *arrays: Any) -> None:
