@@ -105,15 +105,14 @@ class SingleStream(NamedTuple):
 
     Attributes
     ----------
-    place : int64 array or None
-        What they get the address of; None if they cannot be used.
     locked : int64[1]
         While it is not 0, they do nothing and return None.
     steps : int64[1]
         Number of steps that they have made.
+    step_stream, step_slot : callable
+        Return a result; None if nothing was done.
     """
 
-    place: NDArray[np.int64] | None
     locked: NDArray[np.int64]
     steps: NDArray[np.int64]
     step_stream: Callable[..., Any]

@@ -26,6 +26,10 @@ RUN_ROWS, RUN_WORK = 10_000, 400_000_000
 _OPENMP = "OpenMP, which shares blocks among threads, does not survive a fork"
 
 
+def _do_nothing(*_arguments: object) -> None:
+    """Step no stream where this Python's objects cannot be read (kernels/objects.py)."""
+
+
 class CpuBackend:
     """The compiled kernels, on one thread or several.
 
@@ -186,7 +190,9 @@ class CpuBackend:
         locked, steps = (self._task[n : n + 1] for n in (layout.TASK_LOCKED, layout.TASK_STEPS))
         call = self._call
         table = place(head, self.address)
-        return SingleStream(table, locked, steps, call.step_stream, call.step_slot)
+        if table is None:
+            return SingleStream(locked, steps, _do_nothing, _do_nothing)
+        return SingleStream(locked, steps, call.step_stream(table), call.step_slot(table))
 
     def warm_up(self, initial: Float32Array, inputs: int, results: int) -> None:
         """Make a first step, so that weights and scratch are in memory."""

@@ -35,7 +35,7 @@ class EngineCore:
     """
 
     # What a small step reads is found quicker here than in a dict of so many attributes.
-    __slots__ = ("__dict__", "_is_quick", "_place", "_step_slot", "_step_stream")
+    __slots__ = ("__dict__", "_is_quick", "_step_slot", "_step_stream")
 
     def __init__(self, model: Model, capacity: int, make: Callable[[Model], Backend]) -> None:
         self._make = make
@@ -49,15 +49,12 @@ class EngineCore:
         self._one_slot, self._one_seq = np.zeros(1, np.int64), np.zeros(1, np.uint64)
         single = backend.single_stream(self._table.rows, self._table.address)
         # The compiled call relies on the GIL to be alone (lock_flag.py).
-        self._is_fast = single is not None and single.place is not None
+        self._is_fast = single is not None
         self._is_quick = self._is_fast and self._is_plain
         self._fast_steps, flag = np.zeros(1, np.int64), np.zeros(1, np.int64)
         if single is not None:
             self._fast_steps, flag = single.steps, single.locked
             self._step_stream, self._step_slot = single.step_stream, single.step_slot
-        if single is not None and single.place is not None:
-            self._place_table = single.place  # kept alive
-            self._place = int(single.place.ctypes.data)
         self._lock, self._flag = threading.Lock(), LockFlag(flag)
         tell_in_child(self)
 
@@ -86,7 +83,7 @@ class EngineCore:
         self._one_x = np.zeros((1, model.observation_size), np.float32)
         self._one_y = np.zeros((1, model.result_size), np.float32)
         self._one_time = np.zeros(1, np.float64)
-        self._prediction, self._result_place = prediction_place(model), result_place(model)
+        self._prediction, self._place = prediction_place(model), result_place(model)
         self._state_size = stage_start(model)
         self._count = count_place(model)
         self._model = model
@@ -113,7 +110,7 @@ class EngineCore:
         if seq:
             self._table.seq[slot], self._table.producers[slot] = seq, 0
         if seq and self._table.on_host:
-            self._table.rows[slot, self._result_place] = self._one_y[0]
+            self._table.rows[slot, self._place] = self._one_y[0]
         if time is not None:
             self._table.time[slot] = time
         y: Float32Array = self._one_y[0].copy()

@@ -61,7 +61,7 @@ class Stepping(StreamStates):
         """
         if self._is_quick:  # as _result, without a further call: a tenth of a small step
             advance = self._step_stream  # by itself: an attribute that is called is found slower
-            y: NDArray[Any] | None = advance(self._place, stream, x, seq, time)
+            y: NDArray[Any] | None = advance(stream, x, seq, time)
             if y is not None:
                 return y
         return self._layout.outputs_of(self._result(stream, x, seq, time))
@@ -97,7 +97,7 @@ class Stepping(StreamStates):
         if self._is_fast:
             is_row = type(x) is _ARRAY and x.dtype is self._row_type
             row = x if is_row else self._to_row(x)
-            y: Float32Array | None = self._step_stream(self._place, stream, row, seq, time)
+            y: Float32Array | None = self._step_stream(stream, row, seq, time)
             if y is not None:
                 return y
         # The slow path handles new streams, other types and every error.

@@ -34,8 +34,7 @@ class Stream:
         engine = self._engine
         if engine._is_quick:  # as in Engine.step
             slot, generation = self._slot, self._generation
-            y: NDArray[Any] | None
-            y = engine._step_slot(engine._place, slot, generation, x, seq, time)
+            y: NDArray[Any] | None = engine._step_slot(slot, generation, x, seq, time)
             if y is not None:
                 return y
         return engine._layout.outputs_of(self.result(x, seq, time))
@@ -52,8 +51,7 @@ class Stream:
             is_row = type(x) is _ARRAY and x.dtype is engine._row_type
             row = x if is_row else engine._to_row(x)
             slot, generation = self._slot, self._generation
-            y: Float32Array | None
-            y = engine._step_slot(engine._place, slot, generation, row, seq, time)
+            y: Float32Array | None = engine._step_slot(slot, generation, row, seq, time)
             if y is not None:
                 return y
         schema = engine._schema

@@ -109,7 +109,7 @@ class StreamStates(EngineCore):
         slot = self._table.find(stream)
         if slot < 0 or not is_number(seq) or seq == 0 or self._table.last_seq(slot) != seq:
             return None
-        result: Float32Array = self._table.rows[slot, self._result_place].copy()
+        result: Float32Array = self._table.rows[slot, self._place].copy()
         return None if is_unknown(result) else result
 
     def reset(self, stream: StreamId) -> None:

@@ -17,6 +17,7 @@ from . import (
     id_lookup,
     layout,
     listing,
+    objects,
     pairs,
     partition,
     recurrent_single,
@@ -247,9 +248,16 @@ def label_entries() -> SimpleNamespace:
 
 @cache
 def step_entries(parallel: bool = False) -> SimpleNamespace:
-    """Return the entry points of a backend (step.py, single_step.py), by name, compiled before."""
+    """Return the entry points of a backend (step.py, single_step.py), by name, compiled before.
+
+    Those of single_step.py are to be bound (objects.py).
+    """
     kernels = _kernels()[_STEP] | (_kernels()[STEP_PARALLEL] if parallel else {})
-    return _entries({kernel: kind for kernel, kind in kernels.items() if kind != _BY_ADDRESS})
+    others = (_BY_ADDRESS, objects.METHOD)
+    entries = _entries({kernel: kind for kernel, kind in kernels.items() if kind not in others})
+    for kernel in single_step.SIGNATURES:
+        setattr(entries, _name(kernel), objects.method(kernel))
+    return entries
 
 
 def entry(function: Any, signature: Signature) -> Callable[..., Any]:

@@ -10,14 +10,13 @@ do. So they exclude each other; threads that work without the GIL set TASK_LOCKE
 """
 
 import numpy as np
-from numba import int64, uint64
+from numba import int64
 from numpy.typing import NDArray
 
 from . import dirty, id_index, layout, objects
 from .arguments import UNBOUNDED
 from .cache import inlined, internal, kernel
 from .id_index import SEQ, TIME, column_of, generation_of, set_column
-from .objects import OBJECT, address_of
 from .pointers import bits_of, call_at, floats_at, int64s_at
 
 f32 = np.float32
@@ -29,7 +28,7 @@ _HEAD, _TASK, _PLACE = range(objects.SIZE, objects.SIZE + 3)
 
 
 def place(head: int, task: int) -> NDArray[np.int64] | None:
-    """Return the table whose address the calls get; None if they cannot be used here."""
+    """Return the table that the methods are bound to; None if they cannot be used here."""
     known = objects.table()
     return None if known is None else np.append(known, [head, task])
 
@@ -125,14 +124,12 @@ def _step(fields, slot, x, seq, time):
     return y
 
 
-@kernel(nogil=False, no_cfunc_wrapper=True)
-def step_stream(place, stream, x, seq, time):
-    """Step a stream by its id.
+@kernel(nogil=False, no_cpython_wrapper=True)
+def step_stream(place, arguments, count):
+    """Step a stream by its id: a method of the array that :func:`place` returns.
 
     Parameters
     ----------
-    place : int64
-        Address of what :func:`place` returns.
     stream : str or int
     x : float32[F], in any layout
     seq : int
@@ -147,33 +144,35 @@ def step_stream(place, stream, x, seq, time):
         not live, if x is not valid for the model, if seq is not the next of the stream, or if the
         task is locked.
     """
-    fields = int64s_at(place, _PLACE)
+    fields = int64s_at(objects.data_of(place), _PLACE)
+    given = int64s_at(arguments, count)
     y = int64(0)
-    if not _is_locked(fields):
-        slot = _find(fields, address_of(stream))
+    if count == 4 and not _is_locked(fields):
+        slot = _find(fields, given[0])
         if slot >= 0:
-            y = _step(fields, slot, address_of(x), address_of(seq), address_of(time))
+            y = _step(fields, slot, given[1], given[2], given[3])
     return objects.returned(fields, y)
 
 
-@kernel(nogil=False, no_cfunc_wrapper=True)
-def step_slot(place, slot, generation, x, seq, time):
-    """Step the stream in a slot, if its generation is this one; as :func:`step_stream`."""
-    fields = int64s_at(place, _PLACE)
+@kernel(nogil=False, no_cpython_wrapper=True)
+def step_slot(place, arguments, count):
+    """Step the stream in a slot, if its generation is still this one; as :func:`step_stream`.
+
+    Parameters
+    ----------
+    slot, generation : int
+    x, seq, time
+    """
+    fields = int64s_at(objects.data_of(place), _PLACE)
+    given = int64s_at(arguments, count)
     y = int64(0)
-    if (
-        not _is_locked(fields)
-        and slot >= 0
-        and generation_of(_head_of(fields), slot, 0) == generation
-    ):
-        y = _step(fields, slot, address_of(x), address_of(seq), address_of(time))
+    if count == 5 and not _is_locked(fields):
+        is_slot, slot = objects.read_unsigned(fields, given[0])  # -1 is none yet
+        is_owner, owner = objects.read_unsigned(fields, given[1])
+        if is_slot and is_owner and generation_of(_head_of(fields), int64(slot), 0) == owner:
+            y = _step(fields, int64(slot), given[2], given[3], given[4])
     return objects.returned(fields, y)
 
-
-_OBSERVATION = (OBJECT,) * 3
 
 # Every entry point, and the one signature that it is compiled for.
-SIGNATURES = {
-    step_stream: (int64, OBJECT, *_OBSERVATION),
-    step_slot: (int64, int64, uint64, *_OBSERVATION),
-}
+SIGNATURES = dict.fromkeys((step_stream, step_slot), objects.METHOD)

@@ -88,9 +88,9 @@ def test_no_step_keeps_what_it_is_given(stream: object) -> None:
     before = [sys.getrefcount(value) for value in known]
     for _ in range(50):
         kept = engine.step(stream, x, time=time)  # type: ignore[arg-type]
-        assert engine._step_stream(engine._place, stream, bad, 0, None) is None
-        assert engine._step_stream(engine._place, "\ud800", x, 0, None) is None
-        assert engine._step_stream(engine._place, 2**64, x, 2**64, time) is None
+        assert engine._step_stream(stream, bad, 0, None) is None
+        assert engine._step_stream("\ud800", x, 0, None) is None
+        assert engine._step_stream(2**64, x, 2**64, time) is None
         assert handle.step(x, time=time).base is None
     assert sys.getrefcount(kept) == 2
     del kept
