@@ -45,9 +45,9 @@ def judge(values: Array, errors: Array, times: Array, rate: float = anomaly.ALAR
     return made
 
 
-def detect(one: Series) -> Array:
+def detect(one: Series, weights: str = "float32") -> Array:
     """Return the detector's score of each row, float64[T]."""
-    stream = Engine(detector(intervals=())).stream("series")
+    stream = Engine(detector(intervals=()), weights=weights).stream("series")
     rows = zip(one.values[:, None].astype(np.float32), one.times.tolist(), strict=True)
     return np.nan_to_num([stream.observe(x, time=time).score for x, time in rows])
 
