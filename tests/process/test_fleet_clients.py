@@ -218,11 +218,13 @@ def listen_to(fleet: FleetProcess, is_over: Callable[[], bool], begun: threading
     prefixes = ["heard-", "probe-", "the end"]
     last = [0]
     heard: list[list[tuple[int | str, int]]] = [[], []]
+    ended = [False, False]
 
     def note(event: Published, n: int) -> bool:
-        """Note what was heard; tell whether it is the end."""
+        """Note what was heard; tell whether it is all: workers are heard in no common order."""
         heard[n].append((event.stream, event.seq))
-        return event.stream == "the end"
+        ended[n] |= event.stream == "the end"
+        return ended[n] and sum(e[0] in streams for e in heard[n]) >= len(streams) * last[0]
 
     def listen(subscriber: Subscriber) -> None:
         while not note(subscriber.receive(), 0):
