@@ -125,9 +125,10 @@ class Coordinator(Orders):
         tells, ended = self.takeover.finish(self.owned, self.moves, arrived), self.takeover.ended
         self.takeover = None
         coming = set(self.moves.partitions)
-        for name in self.serving():  # whoever led before may not have come to tell it
-            mine = [each for each in self.owned.of(name) if each not in coming]
-            tells.append(Tell(name, "own", (mine,)))
+        for member in self.members.values():  # also who leaves: it serves until it has left
+            if member.where is not None:  # whoever led before may not have come to tell it
+                mine = [each for each in self.owned.of(member.name) if each not in coming]
+                tells.append(Tell(member.name, "own", (mine,)))
         actions: list[Action] = [self.owned.publish(), *tells]
         for name in sorted(ended):
             actions += self._gone(self.members[name], arrived)

@@ -83,6 +83,9 @@ def test_what_people_want_outlives_who_leads(
         pytest.param(81, id="a worker starts while another machine begins to lead"),
         pytest.param(426, id="machines that have not joined yet are not away"),
         pytest.param(496, id="a machine is lost that was asked to leave meanwhile"),
+        pytest.param(20055280, id="who is to leave has begun anew, and another machine leads"),
+        pytest.param(20061707, id="who is to leave has begun anew, alone"),
+        pytest.param(20247561, id="who is to leave has begun anew, and hands over what it has"),
     ],
 )
 def test_a_schedule_of_machines_that_was_wrong_once(seed: int) -> None:
