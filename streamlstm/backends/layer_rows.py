@@ -10,7 +10,7 @@ from ..network.activations import parse_activation
 from ..network.layers import GRU, LSTM, Attention, Conv1D, Embedding, Layer, Parallel
 from . import packing
 from .packing import Float32Array, Weights
-from .precision import is_plain, narrow
+from .precision import has_16_bits, is_plain, narrow
 
 
 class Block:
@@ -146,7 +146,7 @@ def _lstm_row(
         return
     row[layout.WEIGHTS] = block.add(packing.pack_lstm(layer, weights, lanes))
     row[layout.STANDARD] = _is_standard(layer) and _parse(layer, "cell_activation")[0] == "tanh"
-    if row[layout.KIND] == layout.LSTM and block.precision in ("float16", "bfloat16"):
+    if row[layout.KIND] == layout.LSTM and has_16_bits(block.precision):
         short = packing.pack_lstm_16_bits(layer, weights, lanes, block.precision)
         row[layout.WEIGHTS_16_BITS] = block.add(short)
     if row[layout.KIND] != layout.LSTM:

@@ -81,6 +81,16 @@ def narrow(precision: str) -> str:
     return precision if has.get(precision) else ""
 
 
+def has_16_bits(precision: str) -> bool:
+    """Tell whether a single stream's step of a plain LSTM reads weights of 16 bits on this machine.
+
+    Elsewhere it reads the same rounded weights as float32.
+    """
+    from ..kernels.simd import HALVES
+
+    return precision == "bfloat16" or (precision == "float16" and HALVES)
+
+
 def is_plain(layer: Layer) -> bool:
     """Tell whether a layer is an LSTM without options."""
     if not isinstance(layer, LSTM):

@@ -33,7 +33,7 @@ from .products import (
     one_three_pair,
 )
 from .recurrent import clear_padding, lstm_cells, project_and_store
-from .simd import LANES, load, store, target
+from .simd import HALVES, LANES, load, store, target
 
 _one, _one_float16, _one_bfloat16 = one_lstm
 _pair, _pair_float16, _pair_bfloat16 = one_lstm_pair
@@ -263,4 +263,6 @@ LAYERS = {
     layout.LSTM_NORM: lstm_norm_single,
     layout.GRU: gru_single,
 }
-LSTM_16_BITS = {"float16": lstm_float16_single, "bfloat16": lstm_bfloat16_single}
+LSTM_16_BITS = {"bfloat16": lstm_bfloat16_single}
+if HALVES:
+    LSTM_16_BITS["float16"] = lstm_float16_single

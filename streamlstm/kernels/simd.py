@@ -10,6 +10,7 @@ checked.
 """
 
 import operator
+import platform
 from collections.abc import Callable
 from typing import Any
 
@@ -48,9 +49,15 @@ def has_bytes(features: str) -> bool:
     return "+avx512vnni" in features.split(",") and lanes(features) == 16
 
 
+def has_halves(features: str) -> bool:
+    """Tell whether such a processor converts float16, which LLVM cannot do in another way here."""
+    return platform.machine() not in ("x86_64", "AMD64") or "+f16c" in features.split(",")
+
+
 LANES = lanes(target()[1])
 PAIRS = has_pairs(target()[1])
 BYTES = has_bytes(target()[1])
+HALVES = has_halves(target()[1])
 FLOAT = ir.FloatType()
 VECTOR = ir.VectorType(FLOAT, LANES)
 INTEGERS = ir.VectorType(ir.IntType(32), LANES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -193,6 +194,32 @@ assert compile.is_warm(["dense"])
 compile.prepare(None, ["dense"])
 assert all(kernel.stats.cache_hits for kernel in compile._kernels()["dense"])
 """
+
+
+FLOAT16 = """
+import numpy as np
+from streamlstm import LSTM, Engine, Model
+from streamlstm.kernels import compile
+from streamlstm.kernels.simd import HALVES
+assert not HALVES
+layer, random = LSTM(2, 9), np.random.default_rng(1)
+weights = {name: random.normal(size=shape) for name, shape in layer.parameters().items()}
+model = Model([layer], [weights])
+ours, expected = (Engine(model, 1, backend, weights="float16") for backend in ("cpu", "reference"))
+for x in random.normal(size=(5, 2)):
+    assert abs(ours.step("a", x) - expected.step("a", x)).max() < 1e-5
+assert "lstm float16, single stream" not in compile.all_names()
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="others convert it, or have no x86 code")
+def test_a_processor_that_does_not_convert_float16_reads_it_as_float32(
+    installed: Installed,
+) -> None:
+    """LLVM would call a function that is not there, which ended the process by a signal."""
+    old = {"NUMBA_CPU_NAME": "x86-64-v2", "NUMBA_CPU_FEATURES": ""}
+    done = installed.python("-c", FLOAT16, **old)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 ON_ALL_CORES = """
