@@ -63,13 +63,13 @@ class _Compiler:
             self._process.communicate()
 
 
-def _missing(names: Sequence[str], others: int) -> list[str]:
-    """Return the groups that another process could compile: none, if this would not find them."""
+def _missing(names: Sequence[str]) -> list[str]:
+    """Return the groups to compile beside this: none on one core, or if they were not found."""
     from ..kernels import compile
 
     missing = [name for name in names if not compile.is_warm([name])]
     folder, _ = compile.all_kernels()[0]._cache.folder_to_write()
-    return missing if folder is not None and cores() > others else []
+    return missing if folder is not None and cores() > 1 else []
 
 
 @contextmanager
@@ -79,7 +79,9 @@ def compiled_beside(names: Sequence[str]) -> Iterator[None]:
     Nothing is done on one processor, or where no other process would find them. An exception in the
     body ends the process, and so does the end of this one.
     """
-    missing = _missing(names, 1)
+    from ..kernels import compile
+
+    missing = _missing(names)
     if not missing:
         yield
         return
@@ -88,7 +90,7 @@ def compiled_beside(names: Sequence[str]) -> Iterator[None]:
         for name in missing:
             compiler.ask(name)
         yield
-        left = [name for name in missing if _missing([name], 0)]
+        left = [name for name in missing if not compile.is_warm([name])]
         if left and not compiler.is_done():
             what = ", ".join(left)
             print(f"waiting for kernels that are compiled beside this: {what}", file=sys.stderr)
@@ -106,7 +108,7 @@ def compile_on_all_cores(names: Sequence[str], progress: Progress | None = None)
     """
     from ..kernels import compile
 
-    left = deque(_missing(names, 1))
+    left = deque(_missing(names))
     if len(left) < 2:
         compile.prepare(progress, names)
         return
