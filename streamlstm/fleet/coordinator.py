@@ -91,16 +91,14 @@ class Coordinator(Orders):
         """
         self.begin(Ownership(record))
         self.moves.numbers = record.table.version << 20  # above those of whoever led before
-        names = frozenset(worker.name for worker in record.table.workers)
-        lost = frozenset(record.moving.values()).difference(names, alive)
-        self.takeover = Takeover(set(names.intersection(alive)), names.difference(alive) | lost)
-        for worker in record.table.workers:
-            lives = worker.name in self.takeover.waiting
-            where = worker if lives else None
-            self.members[worker.name] = Member(worker.name, where, worker.name in record.leaving)
-            self.members[worker.name].new = False
-        for name in lost:  # it had served no more, and partitions are still on their way from it
-            self.members[name] = Member(name, None, name in record.leaving)
+        known = {worker.name: worker for worker in record.table.workers}
+        # Who served no more, and from whom partitions are still on their way, is in no table.
+        lost = set(record.moving.values()).difference(known, alive)
+        waiting = set(known).intersection(alive)
+        self.takeover = Takeover(waiting, frozenset(known).difference(alive) | lost)
+        for name in [*known, *sorted(lost)]:
+            where = known[name] if name in waiting else None
+            self.members[name] = Member(name, where, name in record.leaving)
             self.members[name].new = False
         return [self.owned.publish()]
 
