@@ -12,6 +12,7 @@ export const XPUB = "tcp://127.0.0.1:7452";
 const ALARM = Buffer.from("\0alarm/"), VALUE = Buffer.from("\0value/");
 const INTEGER = 9; // bytes of the topic of an integer
 const INTERVAL = 200; // milliseconds between two questions which workers there are
+const UNDER_WAY = 5000; // milliseconds for which what a worker published last may come after it left
 const EVENTS = {
   [Kind.RESET]: "reset", [Kind.IMPORT]: "import", [Kind.FORGET]: "forget", [Kind.EVICTED]: "evicted",
 };
@@ -115,7 +116,7 @@ export class Subscriber {
 
   /** Connect to all workers of a fleet, as they come and go. */
   async #follow(client) {
-    let left = new Set();
+    const left = new Map(); // when
     while (!this.#socket.closed) {
       try {
         const table = await client.table();
@@ -123,7 +124,7 @@ export class Subscriber {
         if (table === null) throw new InputError("the worker there belongs to no fleet: give its xpub");
         const there = new Set(table.workers.map((worker) => worker.xpub));
         this.#connect(there);
-        left = this.#disconnect(there, left);
+        this.#disconnect(there, left);
       } catch (error) {
         if (error instanceof WorkerTimeoutError) continue;
         if (!(error instanceof StreamLSTMError)) throw error;
@@ -134,14 +135,17 @@ export class Subscriber {
     }
   }
 
-  /** Disconnect from workers that had left the last time too: what they sent last has come. */
+  /** Disconnect from workers that left a while ago: what they sent last has come. */
   #disconnect(there, left) {
-    const gone = [...this.#connected].filter((xpub) => !there.has(xpub));
-    for (const xpub of gone.filter((each) => left.has(each))) {
-      this.#socket.disconnect(xpub);
-      this.#connected.delete(xpub);
+    for (const xpub of this.#connected) {
+      if (there.has(xpub)) left.delete(xpub);
+      else if (!left.has(xpub)) left.set(xpub, performance.now());
+      else if (performance.now() - left.get(xpub) > UNDER_WAY) {
+        this.#socket.disconnect(xpub);
+        this.#connected.delete(xpub);
+        left.delete(xpub);
+      }
     }
-    return new Set(gone);
   }
 }
 

@@ -10,6 +10,7 @@ import zmq
 from ... import wire
 from ...errors import EndpointError
 from ..keys import Credentials
+from .listening import Listening
 from .queue import FleetQueue
 from .seeds import Seeds
 
@@ -45,11 +46,10 @@ class Subscription:
         keys: Credentials | None,
         on_socket: Callable[[int, bool], object] = lambda _, __: None,
     ) -> None:
-        self._socket, self._text = socket, seeds.text
-        self._connected: set[str] = set()
-        self._left: set[str] = set()  # workers that were not in the last table
+        self._text = seeds.text
         self._wrong: EndpointError | None = None
-        self._connect(set(seeds.published()))
+        self._listening = Listening(socket)
+        self._listening.follow(set(seeds.published()))
         self.queue = FleetQueue(context, seeds, keys, 1, lambda _: True, on_socket)
         self.queue.follow(_INTERVAL, self._take)
 
@@ -61,18 +61,7 @@ class Subscription:
                 "publishes: give the endpoint of its XPUB as xpub"
             )
             return
-        self._connect(there - self._connected)
-        left = self._connected - there
-        for xpub in left & self._left:  # once more: what it sent last may be under way
-            self._socket.disconnect(xpub)
-            self._connected.discard(xpub)
-        self._left = left
-
-    def _connect(self, new: set[str]) -> None:
-        for xpub in new:
-            self._socket.set(zmq.IPV6, int("[" in xpub))
-            self._socket.connect(xpub)
-            self._connected.add(xpub)
+        self._listening.follow(there)
 
     def check(self) -> None:
         """Raise EndpointError if nobody says where predictions are published."""

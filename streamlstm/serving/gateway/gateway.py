@@ -186,6 +186,7 @@ class Gateway:
         if self.tables.fields[layout.SUBSCRIBED]:
             self._subscriptions.read()
         self._subscriptions.look()
+        self._workers.listening.look()
         self._answer_done()
         return reason == layout.WOKEN and self.wakeup.heard()
 

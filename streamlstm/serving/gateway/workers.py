@@ -11,6 +11,7 @@ import zmq
 from numpy.typing import NDArray
 
 from ... import wire
+from ...client.fleet.listening import Listening
 from ...client.keys import Credentials
 from ..native import gateway_layout as gl
 from .tables import GatewayTables
@@ -35,6 +36,8 @@ class Workers:
     ----------
     names : dict of int to str
         Of the workers, by their numbers.
+    listening : Listening
+        To what they publish.
     """
 
     def __init__(
@@ -44,11 +47,11 @@ class Workers:
         keys: Credentials | None,
         supervisor: str,
     ) -> None:
-        self._context, self._xsub, self._keys = context, xsub, keys
+        self._context, self._keys = context, keys
+        self.listening = Listening(xsub)
         self._supervisor = supervisor
         self._numbers: dict[str, int] = {}  # by the endpoint of the ROUTER
         self._sockets: dict[int, zmq.Socket[bytes]] = {}
-        self._xpubs: dict[int, str] = {}
         self.names: dict[int, str] = {}
         self._waiting: dict[int, deque[tuple[int, list[bytes]]]] = {}
         self._sent: dict[int, set[int]] = {}  # tickets of Python's messages
@@ -79,6 +82,7 @@ class Workers:
         lost = [ticket for router in self._numbers.keys() - wanted for ticket in self.lose(router)]
         for router in wanted.keys() - self._numbers:
             self._connect(wanted[router])
+        self.listening.follow({worker.xpub for worker in wanted.values()})
         places = [self._numbers.get(worker.router, -1) for worker in table.workers]
         owners = np.array([*places, -1])[np.minimum(table.owners, len(places))]
         rows = self.tables.partitions
@@ -98,9 +102,8 @@ class Workers:
         place = wire.gateway_place(self._supervisor, worker.name)
         is_here = place is not None and os.path.exists(place.removeprefix("ipc://"))
         socket.connect(place if place is not None and is_here else worker.router)
-        self._xsub.connect(worker.xpub)
         self._numbers[worker.router], self._sockets[number] = number, socket
-        self._xpubs[number], self.names[number] = worker.xpub, worker.name
+        self.names[number] = worker.name
         self._waiting[number], self._sent[number] = deque(), set()
         self.tables.put_worker(number, socket, worker.router.encode())
 
@@ -122,7 +125,6 @@ class Workers:
         self.tables.take_worker(number)
         self._sockets.pop(number).close()
         self.names.pop(number)
-        self._xsub.disconnect(self._xpubs.pop(number))
         waiting = [ticket for ticket, _ in self._waiting.pop(number)]
         return [*self._sent.pop(number), *waiting]
 
