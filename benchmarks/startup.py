@@ -3,11 +3,13 @@
     python -m benchmarks.startup [--json FILE]
 
 Every value is the time from the start of a new process, including that of Python, to the event in
-question. A cold engine finds no compiled kernels, as its cache is an empty folder; the warm ones
-after it use that cache. An engine is ready when its first prediction equals the reference's.
+question. A cold engine or worker finds no compiled kernels: its cache is an empty folder, and the
+package a copy without any. The warm ones after it use that cache. An engine is ready when its first
+prediction equals the reference's, a worker when that of its first client does.
 """
 
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -23,6 +25,7 @@ from streamlstm.network.layers import Layer
 
 from .harness import Row, parser, report, steps
 
+ROOT = Path(__file__).parents[1]
 IMPORTS = 9  # processes for each figure
 COLD, WARM = 2, 5  # and so many warm ones after each cold one
 
@@ -53,6 +56,24 @@ import streamlstm
 model = streamlstm.Model.load(sys.argv[1])
 y = streamlstm.Engine(model).step("pump-7", [0.5] * model.input_size)
 """
+SERVING = """
+import atexit
+import sys
+from benchmarks.live.processes import ANY_PORTS, Process
+
+worker = Process("worker", "streamlstm", "serve", sys.argv[1], *ANY_PORTS)
+atexit.register(worker.stop)
+import streamlstm
+
+model = streamlstm.Model.load(sys.argv[1])
+y = streamlstm.Client(worker.endpoints["router"]).step("pump-7", [0.5] * model.input_size)
+"""
+# What gets ready: the name of its model, and within how many seconds if nothing is compiled.
+PROGRAMS = {
+    "LSTM and Dense": (READY, "LSTM and Dense", 20.0),
+    "LSTM with every option": (READY, "LSTM with every option", 20.0),
+    "a worker, LSTM and Dense": (SERVING, "LSTM and Dense", 10.0),
+}
 NOW = "import time; print(time.monotonic(), *{})"
 
 
@@ -73,12 +94,24 @@ class Result(NamedTuple):
         }
 
 
-def started(program: str, *arguments: str, cache: str = "", result: str = "()") -> list[float]:
-    """Run a program in a new process and return its seconds and the numbers in ``result``."""
-    environment = os.environ | ({"NUMBA_CACHE_DIR": cache} if cache else {})
+def started(
+    program: str, *arguments: str, cache: str = "", result: str = "()", folder: Path = ROOT
+) -> list[float]:
+    """Run a program in a new process and return its seconds and the numbers in ``result``.
+
+    It finds the package in ``folder``, and else what is here.
+    """
+    chosen = {"PYTHONPATH": str(ROOT)} | ({"NUMBA_CACHE_DIR": cache} if cache else {})
     command = [sys.executable, "-c", f"{program}\n{NOW.format(result)}", *arguments]
     start = time.monotonic()
-    shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    shown = subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | chosen,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if shown.returncode:
         raise SystemExit(f"{program}\nfailed:\n{shown.stderr}")
     end, *numbers = map(float, shown.stdout.split())
@@ -114,24 +147,28 @@ def _random(name: str) -> Model:
 
 def ready(name: str) -> list[Result]:
     """Measure the time to the first prediction, with a cold and a warm cache."""
-    model = _random(name)
+    program, of_model, target = PROGRAMS[name]
+    model = _random(of_model)
     expected = Engine(model, 1, backend="reference").step("pump-7", [0.5] * F)
     cold: list[float] = []
     warm: list[float] = []
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.safetensors"
+    with tempfile.TemporaryDirectory() as name_of_folder:
+        folder = Path(name_of_folder)
+        path = folder / "model.safetensors"
         model.save(path)
+        compiled = shutil.ignore_patterns("*.nbi", "*.nbc")
+        shutil.copytree(ROOT / "streamlstm", folder / "streamlstm", ignore=compiled)
         for turn in range(COLD):
-            cache = str(Path(folder) / f"cache-{turn}")
+            cache = str(folder / f"cache-{turn}")
             for times, count in ((cold, 1), (warm, WARM)):
                 for _ in range(count):
-                    seconds, y = started(READY, str(path), cache=cache, result="y")
+                    seconds, y = started(program, str(path), cache=cache, result="y", folder=folder)
                     if abs(y - expected[0]) > 1e-5:
                         raise SystemExit(f"{name}: expected {expected[0]}, got {y}")
                     times.append(seconds)
     return [
         Result(f"{name}, kernels compiled: ready", statistics.median(warm), 1.5),
-        Result(f"{name}, nothing compiled: ready", statistics.median(cold), 20.0),
+        Result(f"{name}, nothing compiled: ready", statistics.median(cold), target),
     ]
 
 
@@ -139,7 +176,7 @@ def main() -> None:
     """Measure everything and print the table."""
     arguments = parser(__doc__ or "").parse_args()
     results = imports() + [
-        result for name in steps(list(MODELS), "start-up") for result in ready(name)
+        result for name in steps(list(PROGRAMS), "start-up") for result in ready(name)
     ]
     ratios = {a.question: a.measured / a.target for a in results if a.target is not None}
     targets = dict.fromkeys(ratios, 1.0)  # or less

@@ -16,7 +16,7 @@ import zmq
 START_SECONDS = 180.0  # the first start on a machine compiles
 STOP_SECONDS = 10.0
 TIMEOUT_MS = 20_000  # for which a socket waits at most
-_ANY_PORTS = [
+ANY_PORTS = [
     part for name in ("router", "pull", "xpub") for part in (f"--{name}", "tcp://127.0.0.1:*")
 ]
 
@@ -120,7 +120,7 @@ def worker(model: Path, *options: str, loop: str = "native", spin: int = 0) -> P
     spin : int
         us for which it polls for the next message before it sleeps.
     """
-    arguments = [*_ANY_PORTS, "--threads", "1", *options]
+    arguments = [*ANY_PORTS, "--threads", "1", *options]
     if has_option("--loop"):
         arguments += ["--loop", loop]
     if spin:
