@@ -29,6 +29,18 @@ f32 = np.float32
 
 
 @inlined
+def lstm_gates(i, f, g, y, cell):
+    """Return cell state and hidden state of a plain LSTM from its pre-activations and old cell."""
+    input_divisor, forget_divisor = sigmoid_divisor(i), sigmoid_divisor(f)
+    candidate, d = tanh_parts(g)
+    output_divisor = sigmoid_divisor(y)
+    d = input_divisor * d
+    cell = fma(cell, d, candidate * forget_divisor) / (forget_divisor * d)
+    shown, d = tanh_parts(cell)
+    return cell, shown / (output_divisor * d)
+
+
+@inlined
 def lstm_cell(Z, z, state, c, out, o):
     """Apply the gates of a plain LSTM.
 
@@ -41,15 +53,11 @@ def lstm_cell(Z, z, state, c, out, o):
     out, o : float32[...], int
         The new hidden state goes to ``out[o]``: the next layer's input.
     """
-    input_divisor = sigmoid_divisor(load(Z, z))
-    forget_divisor = sigmoid_divisor(load(Z, z + LANES))
-    candidate, g = tanh_parts(load(Z, z + 2 * LANES))
-    output_divisor = sigmoid_divisor(load(Z, z + 3 * LANES))
-    g = input_divisor * g
-    cell = fma(load(state, c), g, candidate * forget_divisor) / (forget_divisor * g)
+    i, f = load(Z, z), load(Z, z + LANES)
+    g, y = load(Z, z + 2 * LANES), load(Z, z + 3 * LANES)
+    cell, hidden = lstm_gates(i, f, g, y, load(state, c))
     store(state, c, cell)
-    shown, d = tanh_parts(cell)
-    store(out, o, shown / (output_divisor * d))
+    store(out, o, hidden)
 
 
 @inlined
