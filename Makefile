@@ -62,6 +62,7 @@ bench: .venv/.dev  ## Run the benchmarks, peers too where installed: pip install
 	@$(RUN) -m benchmarks.streams --json benchmarks/results/streams.json
 	@$(RUN) -m benchmarks.layers --json benchmarks/results/layers.json
 	@$(RUN) -m benchmarks.windows --json benchmarks/results/windows.json
+	@$(RUN) -m benchmarks.sequences --json benchmarks/results/sequences.json
 	@$(RUN) -m benchmarks.startup --json benchmarks/results/startup.json
 	@$(RUN) -m benchmarks.training --json benchmarks/results/training.json
 	@$(RUN) -m benchmarks.tables --json benchmarks/results/tables.json

@@ -26,8 +26,8 @@ _PEERS = ("RTNeural", "TensorFlow Lite", "OpenVINO", "ONNX Runtime", "PyTorch", 
 _KERNELS = ("streams", "H", "F", "weights", "step us", "of sgemm", "engine us")
 ALL: dict[str, tuple[str, ...]] = dict.fromkeys(
     (
-        *("kernels", "widths", "precision", "streams", "windows", "startup", "layers"),
-        *("training", "tables"),
+        *("kernels", "widths", "precision", "streams", "windows", "sequences"),
+        *("startup", "layers", "training", "tables"),
         *("serving", "fairness", "durability", "torture", "fire", "soak"),
         *("fleet", "fleet_torture", "fleet_simulation"),
     ),

@@ -18,12 +18,11 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from streamlstm import LSTM, Dense, Engine, Model
 from streamlstm.network.layers import Layer
 
 from .harness import Row, parser, report, steps
+from .windows import random_weights
 
 ROOT = Path(__file__).parents[1]
 IMPORTS = 9  # processes for each figure
@@ -135,20 +134,11 @@ def imports() -> list[Result]:
     ]
 
 
-def _random(name: str) -> Model:
-    rng = np.random.default_rng(0)
-    layers = MODELS[name]
-    weights = [
-        {n: rng.uniform(-1, 1, s) / H**0.5 for n, s in layer.parameters().items()}
-        for layer in layers
-    ]
-    return Model(layers, weights)
-
-
 def ready(name: str) -> list[Result]:
     """Measure the time to the first prediction, with a cold and a warm cache."""
     program, of_model, target = PROGRAMS[name]
-    model = _random(of_model)
+    layers = MODELS[of_model]
+    model = Model(layers, random_weights(layers, H))
     expected = Engine(model, 1, backend="reference").step("pump-7", [0.5] * F)
     cold: list[float] = []
     warm: list[float] = []

@@ -11,7 +11,7 @@ single stream reads.
 """
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,17 +42,21 @@ TOLERANCE = {"float32": 1e-5, "bfloat16": 1e-2}
 Peer = Callable[[], Any]
 
 
-def network(layers: Sequence[Layer]) -> Model:
-    """Return the network with random weights, over windows."""
-    rng = np.random.default_rng(H)
-    weights = [
-        {n: rng.uniform(-1, 1, s) / H**0.5 for n, s in layer.parameters().items()}
+def random_weights(layers: Sequence[Layer], units: int) -> list[dict[str, Any]]:
+    """Return weights as PyTorch begins with for so many units."""
+    rng = np.random.default_rng(units)
+    return [
+        {n: rng.uniform(-1, 1, s) / units**0.5 for n, s in layer.parameters().items()}
         for layer in layers
     ]
-    return Model(layers, weights, window=ROWS)
 
 
-def _torch_layer(layer: Layer, weights: dict[str, Any]) -> Callable[[Any], Any]:
+def network(layers: Sequence[Layer]) -> Model:
+    """Return the network with random weights, over windows."""
+    return Model(layers, random_weights(layers, H), window=ROWS)
+
+
+def torch_layer(layer: Layer, weights: Mapping[str, Any]) -> Callable[[Any], Any]:
     """Return what takes X[B, T, F] through a layer; the head takes the last row."""
     import torch
 
@@ -92,7 +96,7 @@ def torch_windows(model: Model, windows: Any) -> Peer | None:
     except ImportError:
         return None
     torch.set_num_threads(1)
-    layers = [_torch_layer(*pair) for pair in zip(model.layers, model.weights, strict=True)]
+    layers = [torch_layer(*pair) for pair in zip(model.layers, model.weights, strict=True)]
     given = torch.tensor(windows)
 
     def run() -> Any:
