@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import ssl
-from urllib.parse import urlsplit
 
 from ..errors import BadValueError, StreamLSTMError
 from .settings import Settings
@@ -90,14 +89,6 @@ def client_failed(broker: str, where: str, error: Exception) -> StreamLSTMError:
         f"{broker}: {where}: the client has failed: {type(error).__name__}: {error}. What was not "
         "acknowledged comes again"
     )
-
-
-def without_password(url: str) -> str:
-    """Return an address as logs may have it."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _reason(error: Exception) -> str:

@@ -1,7 +1,8 @@
-"""Loops: a bridge that publishes where it reads would read its own messages without end."""
+"""Topics that cannot be published to, and loops: a bridge must not read what it publishes."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from ..errors import BadValueError, shown
@@ -9,6 +10,13 @@ from .mapping import stream_of
 from .predictions import template_of
 from .settings import Settings
 from .topics import TopicPattern, fill
+
+# What a broker lets be published to, by the separator of its levels.
+_TARGETS = {
+    "/": (re.compile(r"[^+#\0]+"), "without + and #"),
+    ".": (re.compile(r"(?!.*(^|\.)[*>](\.|$))[^\s.]+(\.[^\s.]+)*"), "without spaces, * and >"),
+    "": (re.compile(r"[a-zA-Z0-9._-]{1,249}"), "of letters of ASCII, digits, dots, _ and -"),
+}
 
 
 def check_topics(settings: Settings, separator: str, more_names: Sequence[str] = ()) -> None:
@@ -24,7 +32,12 @@ def check_topics(settings: Settings, separator: str, more_names: Sequence[str] =
     for option in ("out", "alarms"):
         template = template_of(settings, option)
         targets |= {(option, template, fill(template, {"stream": each})) for each in streams}
+    if settings.home_assistant:
+        targets.add(("home-assistant", settings.home_assistant, settings.home_assistant))
+    allowed, words = _TARGETS[separator]
     for option, said, topic in sorted(targets):
+        if topic and not allowed.fullmatch(topic):
+            raise BadValueError(f"--{option}: expected a topic {words}, got {shown(said)}")
         for pattern, text in zip(patterns, settings.topics, strict=True):
             if topic and pattern.receives(topic):
                 raise BadValueError(

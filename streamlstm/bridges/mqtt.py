@@ -11,7 +11,6 @@ import time as clock
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
@@ -19,6 +18,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from ..errors import StreamLSTMError
+from .address import address_of
 from .bridge import Bridge
 from .credentials import client_failed, password_of, refused, tls_of, unknown_broker
 from .home_assistant import OFFLINE, ONLINE, availability_topic
@@ -65,9 +65,8 @@ class Mqtt:
         self._lock = threading.Lock()
         self._failed: StreamLSTMError | None = None
         self._subscribed, self._has_lost = threading.Event(), False
-        address = settings.url or "127.0.0.1"
-        url = urlsplit(address if "//" in address else f"mqtt://{address}")
-        tls = tls_of(settings, wanted=url.scheme in ("mqtts", "ssl"))
+        url = address_of("mqtt", settings.url or "127.0.0.1")
+        tls = tls_of(settings, wanted=url.scheme in ("mqtts", "ssl", "tls"))
         host, port = url.hostname or "127.0.0.1", url.port or (1883 if tls is None else 8883)
         self._where = f"{host}:{port}"
         self._client = Client(

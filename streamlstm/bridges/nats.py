@@ -16,8 +16,9 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
 from ..errors import BadValueError, StreamLSTMError
+from .address import address_of, without_password
 from .bridge import Bridge
-from .credentials import password_of, refused, tls_of, unknown_broker, without_password
+from .credentials import password_of, refused, tls_of, unknown_broker
 from .log import Trouble
 from .messages import Message, Output, too_large
 from .nats_place import Place
@@ -274,7 +275,7 @@ def _options(settings: Settings, url: str) -> dict[str, Any]:
                 f"ping_interval, got {name}"
             )
         found[name] = _as(known[name].default, name, text)
-    if tls := tls_of(settings, wanted=url.startswith("tls:")):
+    if tls := tls_of(settings, wanted=address_of("nats", url).scheme == "tls"):
         found["tls"] = tls
     if settings.user:
         found |= {"user": settings.user, "password": password_of(settings)}

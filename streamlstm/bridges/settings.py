@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..engine.numbers import sparse_seq
 from ..errors import BadValueError, shown
+from .address import address_of
 
 _SHORTEST_JOIN = 1e-3  # so that the place of each window since 1970 is a sparse number
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h)")
@@ -59,6 +60,11 @@ class Settings:
             raise BadValueError(
                 "--in: expected a topic to read, such as plant/{machine}/temperature"
             )
+        urls = [address_of(self.broker, url) for url in (self.url or "127.0.0.1").split(",")]
+        if not self.name:
+            raise BadValueError("--name: expected a name, under which the broker keeps its place")
+        if self.password and not self.user and not (self.broker == "mqtt" and urls[0].username):
+            raise BadValueError("--password: expected --user, whose password it is")
         if self.home_assistant and not (self.out and self.out_format == "json"):
             raise BadValueError("--home-assistant: expected --out, and json as --out-format")
         if self.cert_key is not None and self.cert is None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
+import shlex
 import signal
 import struct
 import threading
@@ -21,7 +23,8 @@ from typer import BadParameter
 
 from streamlstm import sparse_seq, wire
 from streamlstm.bridges import payloads
-from streamlstm.bridges.credentials import password_of, tls_of, without_password
+from streamlstm.bridges.address import address_of, without_password
+from streamlstm.bridges.credentials import password_of, tls_of
 from streamlstm.bridges.join import Join
 from streamlstm.bridges.log import OncePerSecond
 from streamlstm.bridges.loops import check_topics
@@ -30,6 +33,7 @@ from streamlstm.bridges.messages import Message, Receipt
 from streamlstm.bridges.offsets import Offsets
 from streamlstm.bridges.settings import Settings, duration
 from streamlstm.bridges.topics import TopicPattern, check_template, default_stream
+from streamlstm.cli.bridge.command import bridge
 from streamlstm.cli.bridge.options import as_settings
 from streamlstm.client.replay.claims import Claims
 from streamlstm.client.replay.feed import observation_entry
@@ -270,6 +274,10 @@ def test_options_become_settings_and_what_does_not_go_together_is_refused(tmp_pa
         ({"generation": "32768"}, "--generation: expected an integer from 0 to 32767"),
         ({"home_assistant": "ha"}, "--home-assistant: expected --out"),
         ({"cert_key": tmp_path}, "--cert-key: expected --cert"),
+        ({"name": ""}, "--name: expected a name"),
+        ({"password": tmp_path}, "--password: expected --user"),
+        ({"url": "host", "password": tmp_path}, "--password: expected --user"),
+        ({"url": "mqttss://me:secret@host"}, "--url: expected HOST:PORT.* got 'mqttss://host'"),
     ):
         with pytest.raises(BadValueError, match=said):
             as_settings("mqtt", **{**plain, **wrong})
@@ -280,14 +288,29 @@ def test_options_become_settings_and_what_does_not_go_together_is_refused(tmp_pa
 
 def test_files_of_credentials_are_read_before_anything_connects(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("a b\n")
-    made = Settings("nats", topics=("a",), password=tmp_path / "password", ca=tmp_path / "none")
+    made = Settings(
+        "nats", topics=("a",), user="me", password=tmp_path / "password", ca=tmp_path / "none"
+    )
     assert password_of(made) == "a b"
     with pytest.raises(BadValueError, match=r"--ca: expected .* got .*none .No such file"):
         tls_of(made)
     with pytest.raises(BadValueError, match=r"--cert, --cert-key: expected .*password"):
         tls_of(Settings("nats", topics=("a",), cert=tmp_path / "password"))
     with pytest.raises(BadValueError, match="--password: expected a file"):
-        password_of(Settings("nats", topics=("a",), password=tmp_path))
+        password_of(Settings("nats", topics=("a",), user="me", password=tmp_path))
+    assert Settings("mqtt", topics=("a",), url="me@host", password=tmp_path).user == ""
+
+
+def test_an_address_that_is_none_of_the_broker_is_refused_without_its_password() -> None:
+    assert address_of("mqtt", "TLS://me:secret@host").scheme == "tls"
+    assert address_of("nats", "host:4222").port == 4222
+    assert Settings("kafka", topics=("a",), url="a:9092,ssl://b:9093").url
+    ports = ("mqtt://h:99999", "h:x", "[::1", "mqtt://", ":1")
+    others = [("nats", "https://me:secret@h"), ("nats", "h:0"), ("kafka", "h:9092,kafka://h:9092")]
+    for broker, url in [("mqtt", "http://h"), *(("mqtt", each) for each in ports), *others]:
+        with pytest.raises(BadValueError, match="--url: expected HOST:PORT") as caught:
+            Settings(broker, topics=("a",), url=url)
+        assert "secret" not in str(caught.value)
     assert without_password("nats://me:secret@host:4222") == "nats://host:4222"
 
 
@@ -429,10 +452,48 @@ def test_a_signal_at_the_end_of_a_wait_for_messages_does_not_make_it_endless() -
 def test_a_bridge_does_not_publish_where_it_reads(
     separator: str, topic: str, options: dict[str, Any], loops: str
 ) -> None:
-    settings = Settings("some", topics=("other", topic), **options)
+    settings = Settings("mqtt", topics=("other", topic), **options)
     said = f"--{loops}: expected a topic that --in does not read"
     with pytest.raises(BadValueError, match=said) if loops else nullcontext():
         check_topics(settings, separator, ("partition",))
+
+
+@pytest.mark.parametrize(
+    ("separator", "options"),
+    [
+        ("/", {"out": "predictions/#"}),
+        ("/", {"alarms": "alarms/+/{stream}"}),
+        ("/", {"dead_letter": "dead+"}),
+        ("/", {"home_assistant": "#", "out": "out"}),
+        (".", {"out": "predicted.>"}),
+        (".", {"out": "predicted..{stream}"}),
+        (".", {"dead_letter": "dead letters"}),
+        ("", {"out": "predicted/{stream}"}),
+    ],
+)
+def test_a_topic_that_nothing_can_be_published_to_is_refused(
+    separator: str, options: dict[str, Any]
+) -> None:
+    settings = Settings("mqtt", topics=("a",), **options)
+    option = next(iter(options)).replace("_", "-")
+    with pytest.raises(BadValueError, match=f"--{option}: expected a topic "):
+        check_topics(settings, separator)
+
+
+@pytest.mark.parametrize(("broker", "separator"), [("mqtt", "/"), ("nats", "."), ("kafka", "")])
+def test_examples_of_the_help_are_accepted(broker: str, separator: str) -> None:
+    command = next(each for each in bridge.registered_commands if each.name == broker)
+    assert command.callback is not None
+    told = f"{bridge.info.help}\n{inspect.getdoc(command.callback)}"
+    checked = 0
+    for line in told.splitlines():
+        words = shlex.split(line) if line.strip().startswith(f"streamlstm bridge {broker}") else []
+        said = dict(zip(words[3::2], words[4::2], strict=True))
+        if "--in" in said:
+            options = {name: said.get(f"--{name}", "") for name in ("stream", "out")}
+            check_topics(Settings(broker, topics=(said["--in"],), **options), separator)
+            checked += 1
+    assert checked
 
 
 def test_what_ends_the_thread_of_the_client_ends_the_bridge() -> None:

@@ -18,7 +18,7 @@ from .options import Client, Start, as_settings, of_every_bridge
 bridge = typer.Typer(
     help="Connect a broker: its messages become observations, predictions go back to it.\n\n\b\n"
     "Example:\n"
-    "  streamlstm bridge mqtt --in 'plant/{machine}/state' --out 'predictions/{machine}'",
+    "  streamlstm bridge mqtt --in 'plant/{machine}/state' --out 'predictions/{stream}'",
     no_args_is_help=True,
 )
 
@@ -53,7 +53,7 @@ def mqtt(
 
     \b
     Example:
-      streamlstm bridge mqtt --in 'plant/{machine}/state' --out 'predictions/{machine}'
+      streamlstm bridge mqtt --in 'plant/{machine}/state' --out 'predictions/{stream}'
       streamlstm bridge mqtt --config streamlstm.toml --endpoints fleet.json
     """  # noqa: D301 - \b keeps the lines of the example apart
     _run("mqtt", retain=retain, home_assistant=home_assistant, **options)
