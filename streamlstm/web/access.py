@@ -79,7 +79,10 @@ class Access:
     def refusal(self, headers: Headers) -> str | None:
         """Return why a request is none of ours; None if it is."""
         host = headers.get("host", "").lower()
-        name = urlsplit(f"//{host}").hostname or ""
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:  # as of a bracket without the other
+            name = ""
         if not self._any_name and name not in self._names:
             return f"expected a name of this machine, got {host!r}; see --public"
         origin = headers.get("origin")

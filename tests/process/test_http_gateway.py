@@ -104,6 +104,10 @@ def test_what_is_refused_says_why_and_changes_nothing(gateway: WebProcess) -> No
         ({"x": [1, 2], "more": 1}, 400, "bad-frame", "perhaps with"),
         ([{"x": [1, 2], "seq": 2}, {"x": [1, 2]}], 400, "bad-frame", "in each observation"),
         ([{"x": [1, 2], "seq": 2}, {"x": [3], "seq": 3}], 422, "bad-shape", "observations[1].x"),
+        ([{"x": [1, 2], "seq": 2}, {"x": [3, 4], "seq": 2}], 400, "bad-frame", "[1].seq: expected"),
+        ([{"x": [1, 2], "seq": 3}, {"x": [3, 4], "seq": 1}], 400, "bad-frame", "[1].seq: expected"),
+        ([[1, 2]], 400, "bad-frame", "observations[0]: expected"),
+        ({"x": {"\ud800": 1}}, 422, "bad-shape", "see \\ud800"),
         ({"x": [1, 2], "seq": 9}, 409, "gap", "2"),
         ({"x": [1e39, 2], "seq": 2}, 422, "bad-value", ""),
     ):
@@ -114,8 +118,16 @@ def test_what_is_refused_says_why_and_changes_nothing(gateway: WebProcess) -> No
     assert json.loads(ask(f"{gateway.url}/streams/b")[1])["seq"] == 1
     status, answer = post(gateway, "b", {"x": [1, 2]}, content_type="text/plain")
     assert (status, answer["code"]) == (415, "media-type")
-    status, answer = post(gateway, "x" * 256, {"x": [1, 2]})
-    assert (status, answer["code"]) == (400, "bad-frame")
+    status, answer = post(gateway, "b", {"x": [1, 2]}, content_encoding="gzip")
+    assert (status, answer["code"]) == (415, "media-type")
+    for wrong in ("x" * 256, "%ff", "5?id=number"):
+        status, answer = post(gateway, wrong, {"x": [1, 2]})
+        assert (status, answer["code"]) == (400, "bad-frame")
+    gap = [{"x": [1, 2], "seq": n} for n in (1, 2, 3, 5)]  # of which the first was applied
+    status, answer = post(gateway, "b", gap)
+    assert (status, answer["code"], answer["last"]) == (409, "gap", 1)
+    for host in ("[::1", "evil.example"):
+        assert ask(f"{gateway.url}/info", host=host)[0] == 403
     for path, method, status in (
         ("/streams/none", "GET", 404),
         ("/elsewhere", "GET", 404),

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,7 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ... import wire
 from ...engine.ids import check_stream_id
-from ...errors import RemoteError, StreamLSTMError
+from ...errors import RemoteError, StreamLSTMError, shown
 from ..access import Access
 from ..where import Where
 from . import bodies, problems
@@ -77,7 +78,7 @@ class Gateway:
             return Response(status_code=204)
         (seq,) = await client.last_seqs([stream])
         if not seq and not await self._lives(stream):
-            raise RemoteError("it has sent nothing", "unknown-stream", stream)
+            raise RemoteError(f"stream {shown(stream)} has sent nothing", "unknown-stream", stream)
         found = {"stream": stream, "seq": seq, **self.feed.last_of(stream, seq)}
         return bodies.reply(request, found)
 
@@ -194,7 +195,14 @@ def _not_found(request: Request, error: Exception) -> Response:
 def _stream_of(connection: HTTPConnection) -> wire.StreamId:
     """Return the stream that a path names; with ?id=integer one whose id is an integer."""
     text: str = connection.path_params["stream"]
-    if connection.query_params.get("id", "text") == "text":
+    try:
+        unquote_to_bytes(connection.scope.get("raw_path") or b"").decode()
+    except UnicodeDecodeError:  # the server has put another character there, the same for all
+        raise BadRequestError("bad-frame", "stream: expected UTF-8, percent-encoded") from None
+    kind = connection.query_params.get("id", "text")
+    if kind not in ("text", "integer"):
+        raise BadRequestError("bad-frame", f"id: expected text or integer, got {shown(kind)}")
+    if kind == "text":
         return check_stream_id(text)
     if not text.isascii() or not text.isdigit():
         raise BadRequestError("bad-frame", f"stream: expected an unsigned integer, got {text!r}")

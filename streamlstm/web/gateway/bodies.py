@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from starlette.requests import Request
@@ -38,6 +39,8 @@ async def read(request: Request, limit: int) -> Any:
     kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
     if kind not in (JSON, *_MSGPACK):
         raise BadRequestError("media-type", f"expected {JSON} or {MSGPACK}, got {kind}")
+    if (packed := request.headers.get("content-encoding", "identity")) != "identity":
+        raise BadRequestError("media-type", f"expected a body that is not compressed, got {packed}")
     body = bytearray()
     async for part in request.stream():
         body += part
@@ -72,13 +75,21 @@ def observations(said: Any, inputs: Sequence[str]) -> list[Observation] | Observ
     found = [_one(each, f"observations[{n}].", inputs) for n, each in enumerate(many)]
     if len({each.seq == 0 for each in found}) > 1:
         raise BadRequestError("bad-frame", "seq: expected a number in each observation, or in none")
+    for n, (before, each) in enumerate(pairwise(found), 1):
+        if each.seq and each.seq <= before.seq:
+            raise BadRequestError(
+                "bad-frame",
+                f"observations[{n}].seq: expected a number above {before.seq}, that of the "
+                f"observation before it, got {each.seq}",
+            )
     return found
 
 
 def _one(said: Any, where: str, inputs: Sequence[str]) -> Observation:
     if not isinstance(said, dict) or "x" not in said or said.keys() - _KEYS:
         wanted = '{"x": [0.3]}, perhaps with "seq" and "time"'
-        raise BadRequestError("bad-frame", f"{where or 'body: '}expected {wanted}")
+        at = where.removesuffix(".") or "body"
+        raise BadRequestError("bad-frame", f"{at}: expected {wanted}")
     seq, time = said.get("seq", 0), said.get("time")
     if type(seq) is not int or not 0 <= seq < 2**64:
         raise BadRequestError(

@@ -116,6 +116,8 @@ class Feed:
                 )
             except RemoteError as error:
                 known = error.last_seq
+                if known is not None and error.code == "gap" and known >= rest[0].seq:
+                    error.last_seq = rest[0].seq - 1  # what came before the gap was not applied
                 if error.code != "duplicate" or known is None or rest[0].seq > known:
                     raise
                 first, last = first + min(known - rest[0].seq + 1, len(rest)), error

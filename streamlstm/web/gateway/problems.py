@@ -64,7 +64,7 @@ def answer(_: Request, error: Exception) -> JSONResponse:
         "title": HTTPStatus(status).phrase,
         "status": status,
         "code": code,
-        "detail": _sentence(error),
+        "detail": _sentence(error).encode("utf-8", "backslashreplace").decode(),
     }
     headers = {}
     if isinstance(error, RemoteError) and error.last_seq is not None:
