@@ -119,6 +119,10 @@ def _some_value(parameter: Any) -> Any:
         ("[serve]\nfleet-name = 1", "[serve] has no option fleet-name"),
         ('[serve]\nconfig = "x"', "[serve] has no option config"),
         ("[fleet]\npull = 1", "[fleet] has no option pull"),
+        (
+            "[bridge]\nin = 1",
+            "[bridge] has no option in; expected one of [bridge.kaf",
+        ),
         ("capacity = 1", "capacity stands in no table: expected it below the name of its command"),
         ("[serve]\ncapacity = 0", "[serve] capacity: "),
         ('[serve]\ncapacity = "many"', "got 'many'"),

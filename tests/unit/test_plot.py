@@ -56,6 +56,20 @@ def test_what_predict_wrote_is_understood(tmp_path: Path) -> None:
     assert drawn[0].split()[0] == "11"
 
 
+@pytest.mark.parametrize("steps", [(1,), (1, 5)])
+def test_times_that_are_numbers_are_no_lines(tmp_path: Path, steps: tuple[int, ...]) -> None:
+    path = tmp_path / "p.csv"
+    ahead = "".join(f",time@+{each}" for each in steps)
+    rows = [f"{n},1.0/cpu" + "".join(f",{n + k}" for k in steps) + ",0.5" for n in range(20)]
+    path.write_text("\n".join([f"time,stream{ahead},y", *rows]) + "\n")
+    _, legend, *_, ends = plotted(path, "--stream", "1.0/cpu").splitlines()
+    assert legend == "━ y"
+    assert ends.split() == (["1", "20"] if len(steps) == 1 else ["0", "19"])
+    others = [row.replace("cpu", "memory") for row in rows]
+    path.write_text("\n".join([f"time,stream{ahead},y", *rows, *others]) + "\n")
+    assert "expected --stream to name one; they are '1.0/cpu', '1.0/memory'" in failed(path)
+
+
 def test_the_last_rows_alone(tmp_path: Path) -> None:
     table = predictions(tmp_path / "p.csv")
     shown = plotted(table, "--stream", "b", "--last", 5, "--column", "y")

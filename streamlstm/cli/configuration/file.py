@@ -65,7 +65,8 @@ def _read_table(
         if isinstance(value, dict) and not _takes_pairs(options.get(key)):
             _read_table(file, (*path, name), value, known, found)
         elif key not in options:
-            said = nearest(key, options)
+            within = {each: known[each] for each in known if each[: len(path)] == path}
+            said = nearest(key, options or _headings(within))
             raise ConfigurationError(f"{file}: {heading} has no option {name}; {said}")
         else:
             parameter = options[key]

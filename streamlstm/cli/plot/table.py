@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from streamlstm.errors import DataError
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 MOST = 6  # lines of one picture
 _BOUND = re.compile(r"(.*)_(low|high)_([0-9.]+)")
-_AHEAD = re.compile(r".+@\+[0-9]+")  # a column of times that predictions speak of
+_AHEAD = re.compile(r"(.+)@\+[0-9]+")  # the name of a column, and so many steps later
 _SAID = ("score", "p_value", "alarm", "filled", "kind")  # columns that predict and detect write
 
 
@@ -37,8 +38,8 @@ def read_strip(
 
     from streamlstm.plots.strip import Strip
 
-    table, name, rows = _read(data, stream, reading)
-    names = list(columns) or _of_interest(table)
+    table, times, name, rows = _read(data, stream, reading)
+    names = list(columns) or _of_interest(table, times)
     if not names:
         raise DataError(f"{table.path}: has no column of numbers to draw")
     lines = dict(zip(names, table.select(names)[rows].T, strict=True))
@@ -58,29 +59,52 @@ def read_strip(
     ), name
 
 
-def _read(data: str, stream: str | None, reading: dict[str, Any]) -> tuple[Table, str, Any]:
-    """Read a table, and choose one series of it."""
+def _read(
+    data: str, stream: str | None, reading: dict[str, Any]
+) -> tuple[Table, set[str], str, Any]:
+    """Read a table, and choose one series of it; name its columns of times too."""
     from streamlstm.cli.gates.series import select_series
-    from streamlstm.data.options import ReadOptions
-    from streamlstm.data.read import read_table
 
     reading |= {"missing": True, "allow_gaps": True}
     if stream is not None and reading["stream_column"] is None:
         reading["stream_column"] = "stream"
-    table = read_table(data, ReadOptions(**reading))
-    spoken_of = [each for each in table.text if _AHEAD.fullmatch(each)]
+    table = _read_table(data, stream, reading)
+    spoken_of = [
+        each
+        for each in (*table.text, *table.names)
+        if (ahead := _AHEAD.fullmatch(each)) and ahead[1] == table.time_column
+    ]
+    times = {*spoken_of, table.time_column or ""}
     if len(spoken_of) == 1 and not reading["time_columns"] and data != "-":
         # Predictions are drawn at the time that they speak of, and what came then beside them.
-        table = read_table(data, ReadOptions(**reading | {"time_columns": tuple(spoken_of)}))
+        table = _read_table(data, stream, reading | {"time_columns": tuple(spoken_of)})
     name, rows = select_series(table, stream)
     if not len(rows):
         raise DataError(f"{table.path}: has no rows to draw")
-    return table, name, rows
+    return table, times, name, rows
 
 
-def _of_interest(table: Table) -> list[str]:
+def _read_table(data: str, stream: str | None, reading: dict[str, Any]) -> Table:
+    """Read a table; where its streams have names like numbers, that they are streams is tried."""
+    from streamlstm.data.options import ReadOptions
+    from streamlstm.data.read import read_table
+
+    try:
+        return read_table(data, ReadOptions(**reading))
+    except DataError:
+        if stream is None and reading["stream_column"] is None and data != "-":
+            with suppress(DataError):
+                return read_table(data, ReadOptions(**reading | {"stream_column": "stream"}))
+        raise
+
+
+def _of_interest(table: Table, times: set[str]) -> list[str]:
     """Return the columns that are lines by themselves, what came first, or else the score."""
-    found = [each for each in table.names if each not in _SAID and not _BOUND.fullmatch(each)]
+    found = [
+        each
+        for each in table.names
+        if each not in _SAID and each not in times and not _BOUND.fullmatch(each)
+    ]
     found.sort(key=lambda name: not name.endswith("_actual"))
     return found[:MOST] or [each for each in ("score",) if each in table.names]
 
