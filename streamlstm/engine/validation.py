@@ -5,6 +5,8 @@ Each check either returns a usable value or raises the error that the sender sho
 
 import math
 from collections.abc import Mapping, Sequence, Set
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -114,6 +116,19 @@ def _has_boolean(values: Any) -> bool:
     return not BOOLEANS.isdisjoint(kinds) or any(map(_has_boolean, values))
 
 
+def _is_masked(kind: type) -> bool:
+    return issubclass(kind, np.ma.MaskedArray)
+
+
+def _filled(values: Any) -> Any:
+    """Return values; of an array with a mask a copy in which what is masked is missing."""
+    if not _is_masked(type(values)):
+        return values
+    if values.dtype.kind in "fiu":
+        return np.ma.filled(values.astype(np.float64), np.nan)
+    return np.ma.filled(values.astype(object), None)
+
+
 def to_numbers(values: ArrayLike, what: str) -> NDArray[Any]:
     """Return ``values`` as an array of real numbers, in the precision in which they came.
 
@@ -124,8 +139,9 @@ def to_numbers(values: ArrayLike, what: str) -> NDArray[Any]:
     ShapeError
         If its rows differ in length.
     """
-    if isinstance(values, np.ma.MaskedArray):
-        values = np.ma.filled(values.astype(np.float64), np.nan)  # masked is missing
+    if isinstance(values, list | tuple) and any(map(_is_masked, set(map(type, values)))):
+        values = [_filled(each) for each in values]  # NumPy would take what is below the masks
+    values = _filled(values)
     try:
         array = np.asarray(values)
     except ValueError:
@@ -137,13 +153,14 @@ def to_numbers(values: ArrayLike, what: str) -> NDArray[Any]:
     if array.dtype.kind not in "fiu" or _has_boolean(values):
         for value in np.asarray(values, dtype=object).ravel():
             is_missing = value is None and array.ndim > 0
-            if not is_missing and not is_number(value):
+            is_real = isinstance(value, Real | Decimal) and not isinstance(value, bool)
+            if not is_missing and not is_real:
                 raise BadValueError(
                     f"{what}: expected numbers, got {shown(value)} ({type(value).__name__})."
                 )
         try:
             array = array.astype(np.float64)
-        except (OverflowError, TypeError):
+        except (OverflowError, TypeError, ValueError):  # ValueError: of a signalling NaN
             raise BadValueError(f"{what}: expected numbers that fit float32.") from None
     return array
 

@@ -1,6 +1,8 @@
 """Engine: a refused call changes nothing; ids, sequence numbers, handles, export and threads."""
 
 import threading
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -75,6 +77,29 @@ def test_a_bad_observation_changes_nothing(
         with pytest.raises(kind):
             engine.stream(stream).step(x)
     assert everything(engine) == before
+
+
+def test_numbers_of_any_kind_are_the_same_to_a_step_and_a_block(engine: Engine) -> None:
+    expected = engine.step("floats", [0.5, 2.0, -1.0])
+    for n, x in enumerate(
+        [
+            [Decimal("0.5"), Fraction(2), -1],
+            (Fraction(1, 2), np.float16(2), Decimal(-1)),
+            np.array([Decimal("0.5"), 2, np.float32(-1)], object),
+        ]
+    ):
+        engine.forget("floats")
+        assert np.array_equal(engine.step("floats", x), expected)
+        assert np.array_equal(engine.step_many([n], [x]), expected[None])
+    masked = np.ma.masked_array([[0.5, 2.0, -1.0]] * 2, [[0, 0, 0], [0, 1, 0]])
+    for X in (masked, list(masked), tuple(masked)):
+        with pytest.raises(BadValueError, match=r"observation 1, .* for x1, got a missing"):
+            engine.step_many([n, n], X)
+    texts = np.ma.masked_array(["a", "1", "2"], [0, 1, 0])
+    for x in (texts, [Decimal("sNaN"), 1, 2], [Decimal("NaN"), 1, 2], [Decimal("1e99"), 1, 2]):
+        for call in (lambda x=x: engine.step(n, x), lambda x=x: engine.step_many([n], [x])):
+            with pytest.raises(BadValueError):
+                call()
 
 
 @pytest.mark.parametrize(
