@@ -105,6 +105,10 @@ class Leaders(Agents):
         for name in sorted(set(store.members) - set(store.alive(self.clock.now))):
             del store.members[name]
             actions += leader.coordinator.lost(name, store.folder.arrived)
+        takeover = leader.coordinator.takeover
+        waiting = set() if takeover is None else takeover.waiting.difference(store.members)
+        for name in sorted(waiting):  # these have given up their memberships
+            actions += leader.coordinator.lost(name, store.folder.arrived)
         for machine, hand in list(leader.hands.items()):
             if not self._runs(hand):  # as an agent that has said nothing for long
                 del leader.hands[machine]

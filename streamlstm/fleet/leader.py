@@ -100,7 +100,16 @@ class Leader(Supervisor):
 
     def _tick(self) -> None:
         super()._tick()
+        if self._coordinator.takeover is not None:
+            self._later(self._wait_for_members_only)
         self._show()
+
+    def _wait_for_members_only(self) -> None:
+        """Wait for no worker that has given up its membership: its machine may have ended, too."""
+        takeover = self._coordinator.takeover
+        if takeover is not None:
+            for worker in sorted(takeover.waiting.difference(self._storage.members())):
+                self._lost(worker)
 
     def _could_not_start(self, _worker: str) -> bool:
         return False  # its machine ends, and says why

@@ -83,6 +83,10 @@ class Machine:
     def ask(self, *question: Any) -> dict[str, Any]:
         return ask(self.endpoints, *question)
 
+    def leads(self) -> bool:
+        """Tell whether it leads, as it knows itself."""
+        return bool(json.loads(self.endpoints.read_text())["leader"] == self.name)
+
     def workers(self) -> dict[str, dict[str, Any]]:
         """Return the workers of all machines, as this one knows them."""
         with suppress(WorkerTimeoutError):  # while another one begins to lead
@@ -316,3 +320,19 @@ def test_a_model_goes_to_all_machines_and_one_that_is_drained_ends(machines: Mac
     assert machines.running.pop("b").join() == 0
     machines.settle()
     assert set(a.workers()) == {"a.w0", "c.w0", "c.w1"}
+
+
+def test_who_begins_to_lead_does_not_wait_for_workers_that_have_left_unheard(
+    machines: Machines,
+) -> None:
+    """An agent ends before it has joined the next leader; its worker gives up its membership."""
+    machines.start(*({"a", "b", "c"} - set(machines.running)))
+    machines.settle()
+    leader = machines.running.pop(machines.leader())
+    silent, last = machines.running.values()
+    silent.process.send_signal(signal.SIGSTOP)
+    leader.lose()
+    wait_until(last.leads)
+    silent.process.kill()
+    machines.running.pop(silent.name).join()
+    machines.settle()

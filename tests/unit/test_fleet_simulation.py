@@ -86,6 +86,7 @@ def test_what_people_want_outlives_who_leads(
         pytest.param(20055280, id="who is to leave has begun anew, and another machine leads"),
         pytest.param(20061707, id="who is to leave has begun anew, alone"),
         pytest.param(20247561, id="who is to leave has begun anew, and hands over what it has"),
+        pytest.param(163954, id="who is waited for has left, and its machine has ended"),
         pytest.param(20053485, id="who hands over is lost when the table has it no more"),
     ],
 )
