@@ -21,6 +21,20 @@ def digits(value: float) -> str:
     return f"{value:.6g}" if abs(value) < LARGE or value != value else f"{value:.12g}"
 
 
+def name_of(stream: object, room: int | None = None) -> str:
+    """Return a stream's id as a line of a terminal may have it, cut in the middle to fit.
+
+    Clients choose ids: what would move the cursor, colour or end a line is escaped.
+    """
+    name = "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode()
+        for each in str(stream)
+    )
+    if room is None or len(name) <= room:
+        return name
+    return f"{name[: (room - 1) // 2]}…{name[len(name) - room // 2 :]}"
+
+
 def in_words(
     observed: Prediction, room: int | None = None, came: Sequence[float] | None = None
 ) -> str:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from typer import Option
 
+from .said import name_of
 from .worker_options import Endpoints, Key, Router, Server, connect
 
 
@@ -21,8 +22,13 @@ def streams(
       streamlstm streams --prefix pump-
     """  # noqa: D301 - \b keeps the lines of the example apart
     with connect(router, endpoints, key, server) as client:
-        found = [(str(stream), seq) for stream, seq in client.list_streams(prefix)]
-    id_width = max((len(stream) for stream, _ in found), default=0)
-    seq_width = max((len(f"{seq:,}") for _, seq in found), default=0)
+        found = [(name_of(stream), _shown(seq)) for stream, seq in client.list_streams(prefix)]
+    id_width, seq_width = (max((len(row[n]) for row in found), default=0) for n in range(2))
     for stream, seq in found:
-        print(f"{stream:{id_width}}  {seq:{seq_width},}")
+        print(f"{stream:{id_width}}  {seq:>{seq_width}}")
+
+
+def _shown(seq: int) -> str:
+    from streamlstm.engine.numbers import shown_seq, split_seq
+
+    return f"{seq:,}" if split_seq(seq) is None else shown_seq(seq)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # Events of a stream other than steps, by the kind in the published DONE message.
 _EVENTS = {3: "reset", 5: "imported", 11: "forgotten", 12: "left memory"}
 
+_WORDS, _SHORTEST = 40, 8  # columns that are left for more than the name, and for the name
 QUIET = 1.0  # seconds without a message after which a note is printed
 
 
@@ -140,17 +141,19 @@ def _print(event: Published | Done, json: bool, came: list[float] | None = None)
 
     from streamlstm import wire
     from streamlstm.cli.console import console
-    from streamlstm.cli.said import in_words
+    from streamlstm.cli.said import in_words, name_of
     from streamlstm.client.fields import as_fields
 
-    is_alarm, head = False, f"{strftime('%H:%M:%S')}  {event.stream}  "
+    width = console.width if console.is_terminal else None
+    name = name_of(event.stream, width and max(width - _WORDS, _SHORTEST))
+    is_alarm, head = False, f"{strftime('%H:%M:%S')}  {name}  "
     if isinstance(event, wire.Done):
         fields = _event(event)
         said = fields["event"] + ("" if fields.get("kept", True) else ", not stored")
     else:
         observed = event.observed
         is_alarm = observed.alarm
-        room = console.width - len(head) if console.is_terminal else None
+        room = width and width - len(head)
         fields = {} if not json else {"seq": event.seq, **as_fields(observed)}
         if json and came is not None and any(value == value for value in came):
             fields["value"] = [value if value == value else None for value in came]

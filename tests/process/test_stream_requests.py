@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import zmq
 
-from streamlstm import wire
+from streamlstm import sparse_seq, wire
 from streamlstm.client.aio.client import AsyncClient
 from streamlstm.client.client import Client
 from streamlstm.errors import RemoteError
@@ -92,6 +92,11 @@ def test_the_commands(worker: WorkerProcess, tmp_path: Path) -> None:
             client.step_many(["cmd-a", "cmd-long"], X[:2], seqs=[seq, seq])
         client.step("cmd-b", X[0])
         client.step(70_123, X[0], seq=1)
+        client.step("own\n\x1b[2J", X[0], seq=sparse_seq(7, 2))
+    # What a client calls its streams does nothing to the terminal of who lists them.
+    assert streamlstm("streams", "--prefix", "own") == (
+        0, r"own\n\x1b[2J  7 (sparse, generation 2)" + "\n", ""
+    )  # fmt: skip
     shown = "cmd-a     12\ncmd-b      0\ncmd-long  12\n"
     assert streamlstm("streams", "--prefix", "cmd-") == (0, shown, "")
     assert streamlstm("forget", "cmd-a", "cmd-b") == (0, "", "")

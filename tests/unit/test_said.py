@@ -7,8 +7,10 @@ import json
 import numpy as np
 import pytest
 
+from streamlstm import wire
 from streamlstm.cli.came import Came, horizons_of
-from streamlstm.cli.said import in_words
+from streamlstm.cli.said import in_words, name_of
+from streamlstm.cli.watch import _print
 from streamlstm.client.fields import as_fields
 from streamlstm.engine.prediction import Prediction, ResultLayout
 
@@ -109,3 +111,13 @@ def test_in_a_narrow_terminal_what_came_goes_before_the_intervals(room: int) -> 
     assert len(line) <= room
     assert ("came" in line) == (room >= 53 + len("came 1.5 - (error +0.5 -), next "))
     assert ("[0, 3]" in line) == (room >= 53)
+
+
+def test_names_of_streams_do_nothing_to_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    _print(wire.Done(3, "a\x1b[2J\nb"), json=False)
+    assert capsys.readouterr().out.endswith("  a\\x1b[2J\\nb  reset\n")
+    assert [name_of("plant/north/pump-7", room) for room in (18, 17, 8)] == [
+        "plant/north/pump-7", "plant/no…h/pump-7", "pla…mp-7",
+    ]  # fmt: skip
+    assert name_of(7) == "7"
+    assert name_of("Pümpe 7 漢") == "Pümpe 7 漢"

@@ -14,7 +14,7 @@ from streamlstm.engine.prediction import Prediction
 from streamlstm.errors import RemoteError
 
 from ..console import counted, err
-from ..said import digits, in_words
+from ..said import digits, in_words, name_of
 from .sources import Observation
 
 
@@ -49,7 +49,7 @@ class PredictionPrinter:
             )
         else:
             print(
-                f"{observation.stream}  {numbers(observation.values)}  ->  "
+                f"{name_of(observation.stream)}  {numbers(observation.values)}  ->  "
                 f"{in_words(observed)}   {1e6 * seconds:.0f} us",
                 flush=True,
             )
@@ -61,7 +61,9 @@ class PredictionPrinter:
             reason = {"code": error.code, "message": str(error)}
             self._line(**_fields(observation), error=reason)
         else:
-            err.print(f"{observation.stream}: refused, {error.code}: {error}", markup=False)
+            err.print(
+                f"{name_of(observation.stream)}: refused, {error.code}: {error}", markup=False
+            )
 
     def summarize(self) -> None:
         """Print the summary on stderr."""

@@ -17,6 +17,7 @@ from streamlstm.client.replay.publisher import ReplayingPublisher
 from streamlstm.errors import DataError, StreamLSTMError, WorkerTimeoutError
 
 from ..console import counted, err
+from ..said import name_of
 from .output import numbers
 from .problems import Problems
 from .sources import Observation
@@ -53,7 +54,8 @@ class ReplayPrinter:
             line |= {"value": observation.values.tolist()}
             print(json.dumps(line | {"prediction": y.tolist()}), flush=True)
         else:
-            print(f"{stream}  {seq}  {numbers(observation.values)}  ->  {numbers(y)}", flush=True)
+            came, made = numbers(observation.values), numbers(y)
+            print(f"{name_of(stream)}  {seq}  {came}  ->  {made}", flush=True)
 
 
 def replay(
