@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -92,6 +93,16 @@ def test_a_worker_writes_only_what_is_its_own(redis: Redis, table: TableRedis) -
     for store in (first, second):
         store.close()
     assert not table._fleet.members()
+
+
+def test_a_store_without_streams_is_of_any_model_until_a_worker_has_joined(
+    redis: Redis, table: TableRedis
+) -> None:
+    other = HEADER._replace(model="b" * 64)
+    RedisMemberStore(redis.url, other, "w0", table.epoch).close()
+    table.ended("w0")
+    with closing(member(redis, table, "w1")), pytest.raises(StoreError, match="holds streams of"):
+        RedisMemberStore(redis.url, other, "w0", table.epoch)
 
 
 def test_a_worker_whose_lease_has_ended_writes_nothing(redis: Redis, table: TableRedis) -> None:

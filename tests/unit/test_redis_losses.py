@@ -18,6 +18,8 @@ from streamlstm.serving.service import Service
 from streamlstm.serving.stores import checkpointer as checkpoints
 from streamlstm.serving.stores import commit_thread
 from streamlstm.serving.stores.checkpointer import Checkpointer
+from streamlstm.serving.stores.header import Header
+from streamlstm.serving.stores.redis import RedisStore
 
 from ..redis_server import Redis, needs_redis
 from .test_store import MODEL, exports, opened, read_back
@@ -214,6 +216,16 @@ def test_a_store_of_another_model_in_its_place_is_left_alone(redis: Redis, serve
     assert not checkpointer.settled
     checkpointer.close()
     assert server.hgetall(HASH) == {b"a": b"b"}
+
+
+def test_a_store_without_streams_is_of_any_model(redis: Redis) -> None:
+    other, engine = Header("ab" * 16, 9), Engine(MODEL, threads=1)
+    RedisStore(redis.url, other).close()
+    with opened(engine, redis.url, 0.0) as checkpointer:
+        engine.step("a", [1.0, 1.0])
+        checkpointer.finish()
+    with pytest.raises(StoreError, match=f"holds streams of the model {MODEL.fingerprint[:8]}"):
+        RedisStore(redis.url, other)
 
 
 def test_a_header_that_is_gone_is_written_again(redis: Redis, server: Any) -> None:

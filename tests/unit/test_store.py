@@ -204,9 +204,22 @@ def test_a_record_is_as_described(where: str) -> None:
     ],
 )
 def test_a_store_of_something_else_is_refused(where: str, header: Header, said: str) -> None:
-    LmdbStore(where[5:], header).close()
+    store = LmdbStore(where[5:], header)
+    store.commit((), [(b"a", b"a record")])
+    store.close()
     with pytest.raises(StoreError, match=said):
         open_checkpointer(Engine(MODEL, threads=1), where, 1.0)
+
+
+def test_a_store_without_streams_is_of_any_model(where: str) -> None:
+    """Whoever opened it before: a start with the wrong file, which something else has refused."""
+    for record_size in (1, 8):  # of another model, then of this one in a former version
+        model = "ab" * 16 if record_size == 1 else MODEL.fingerprint
+        store = LmdbStore(where[5:], Header(model, record_size, 1, epoch=2))
+        store.commit((), [(b"a", b"a record")])
+        store.commit((b"a",), ())
+        store.close()
+        opened(Engine(MODEL, threads=1), where).close()
 
 
 def test_other_peoples_files_are_refused(where: str) -> None:

@@ -45,7 +45,8 @@ class CommitThread:
         self.loss: Loss | None = None
         self.losses = 0
         self.fenced: FencedError | None = None
-        self._tasks: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+        # No SimpleQueue: it waits for ever if a signal comes at its deadline.
+        self._tasks: queue.Queue[Callable[[], object] | None] = queue.Queue()
         self._idle = threading.Event()  # set while there is nothing to do
         self._idle.set()
         self._finishing = threading.Event()

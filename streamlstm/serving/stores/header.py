@@ -118,7 +118,9 @@ class Header(NamedTuple):
         earlier = (*before.earlier, before.now)
         return self._replace(epoch=before.epoch + 1, earlier=earlier)
 
-    def accept(self, found: bytes, place: str, other: str = "refuse") -> Header:
+    def accept(
+        self, found: bytes, place: str, other: str = "refuse", is_empty: bool = False
+    ) -> Header:
         """Return the header that a store must have from now on, or raise.
 
         Parameters
@@ -129,6 +131,8 @@ class Header(NamedTuple):
             Place of the store, for messages.
         other : {"refuse", "keep", "anew"}
             What to do with streams of another model.
+        is_empty : bool
+            Whether the store holds no streams, and so is of no model yet.
 
         Raises
         ------
@@ -136,6 +140,8 @@ class Header(NamedTuple):
             If it is the header of something else.
         """
         before = decode_header(found, place)
+        if is_empty:
+            return self
         same = self.model in (before.model, *before.others)
         if not same and other == "anew":
             return self.restarted_from(before)

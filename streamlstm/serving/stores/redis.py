@@ -69,7 +69,7 @@ class RedisStore(RedisStreams):
             if not take_over:
                 found = await_owner(self.space, self.place, found)
             if found.header or found.fields:
-                self.header = header.accept(found.header, self.place, other)
+                self.header = header.accept(found.header, self.place, other, found.is_empty)
             state = State(secrets.token_hex(8))
             if found.state:
                 state = State.decode(found.state, self.place)

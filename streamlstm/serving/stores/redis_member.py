@@ -93,8 +93,10 @@ class RedisMemberStore(RedisStreams, SharedStore):
         space, join = self.space, self.space.writer.register_script(JOIN)
         while True:
             found = space.look()
-            if found.header or found.fields > bool(found.state):
-                self.header = header.accept(found.header, self.place, other)
+            if found.header or not found.is_empty:
+                alone = not set(space.writer.hkeys(space.members)) - {self._name.encode()}
+                is_empty = found.is_empty and alone  # what others have is not committed yet
+                self.header = header.accept(found.header, self.place, other, is_empty)
             self._seen = self.header.encode()
             asked = time.monotonic()
             args = [*self._known, _LEASE, found.header, self._seen]

@@ -97,6 +97,11 @@ class Found(NamedTuple):
     fields: int
     now: int
 
+    @property
+    def is_empty(self) -> bool:
+        """True if there is no stream."""
+        return self.fields == bool(self.state)
+
 
 class RedisNamespace:
     """The keys of one store in Redis; raises what the package redis raises.

@@ -126,7 +126,7 @@ class LmdbStore:
             found = read.get(HEADER_KEY)
         if found == self.header.encode():
             return
-        self.header = self.header.accept(found or b"", self.place, other)
+        self.header = self.header.accept(found or b"", self.place, other, not self.count())
         self._due = self.header.encode() != found
         if self._due and not self.read_only:
             self._commit((), (), self.header)
