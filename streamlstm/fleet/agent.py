@@ -248,7 +248,8 @@ class Agent:
         self, worker: str, model: int | None, options: Sequence[str], ports: Sequence[int]
     ) -> None:
         self._machine.start(worker, model, options, ports)
-        self._sockets.say("started", worker, self._machine.pid(worker))
+        if worker in self._machine.workers:
+            self._sockets.say("started", worker, self._machine.pid(worker))
 
     def _tell(self, to: bytes, frame: bytes) -> None:
         self._asked.pop(to, None)

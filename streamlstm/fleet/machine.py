@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import logging
+import os
 import shutil
 import signal
 import tempfile
@@ -13,7 +16,9 @@ from typing import Any
 import zmq
 
 from .. import wire
+from ..serving.line_limit import LineLimit
 from ..serving.wakeup import Wakeup
+from .door import Door
 from .endpoints import write_fleet
 from .gateway import NAME as GATEWAY
 from .gateway import GatewayKeeper, GatewayOptions
@@ -21,8 +26,12 @@ from .launcher import Ended, Event, Said, model_name
 from .processes import Process, ended
 from .sockets import WorkerSockets
 
+_LOG = logging.getLogger(__name__)
+
 ENDED_WELL = (0, -signal.SIGTERM)  # stopped, or before it had begun
+NOT_STARTED = 1  # as a status
 GATEWAY_SECONDS = 0.1  # after which a gateway that died is started again
+WRITE_SECONDS = 1.0  # after which the endpoints file is tried again that could not be written
 STOP_SECONDS = 12.0  # in which a worker commits and ends, else it is killed
 
 
@@ -72,7 +81,7 @@ class Machine:
         self.socket.set_hwm(0)
         self.socket.set(zmq.LINGER, 0)
         self.socket.set(zmq.ROUTER_HANDOVER, 1)
-        self.socket.bind(self.control)
+        self._door = Door(self.socket, self.control, log)
         self.wakeup = Wakeup()
         self._processes: dict[str, Process] = {}
         self._model = 0  # with which workers start
@@ -80,7 +89,9 @@ class Machine:
         self.hellos: dict[str, Sequence[Any]] = {}  # of the workers that run, the last of each
         self._status: Mapping[str, Any] | None = None
         self._gateway: GatewayKeeper | None = None
-        self._gateway_due: float | None = None
+        self._not_started: list[str] = []
+        self._again: dict[Callable[[], object], float] = {}  # what is to be done, and when
+        self._lines = LineLimit()
         if gateway is not None:
             tell = lambda name, frame: self.tell(name.encode(), frame)  # noqa: E731
             self._gateway = GatewayKeeper(gateway, self.control, tell)
@@ -89,20 +100,30 @@ class Machine:
 
     def start_gateway(self) -> None:
         """Start the gateway, if there is to be one."""
-        self._gateway_due = None
         if self._gateway is not None:
-            self._processes[GATEWAY] = self._gateway.start()
+            self._launch(GATEWAY, self._gateway.start)
 
     def start(
         self, worker: str, model: int | None, options: Sequence[str], ports: Sequence[int]
     ) -> None:
-        """Start the process of a worker."""
+        """Start the process of a worker; what cannot be started has ended at the next poll."""
         file = [] if model is None else [str(self.folder / model_name(model))]
         self._model = max(self._model, model or 0)
         where = [f"--{name}={where}" for name, where in self._sockets.of(worker).items()]
         where += self._sockets.again(ports)
         given = ["--fleet", self.control, "--fleet-name", worker, *where, *options]
-        self._processes[worker] = Process(worker, [*file, *self._arguments, *given])
+        arguments = [*file, *self._arguments, *given]
+        self._launch(worker, lambda: Process(worker, arguments))
+
+    def _launch(self, name: str, start: Callable[[], Process]) -> None:
+        try:
+            if not self._door.has_room():  # it could not connect
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            self._processes[name] = start()
+        except OSError as error:
+            said = f"{name} cannot be started: {error.strerror}; it is tried again"
+            self._lines.warn(_LOG, said, name)
+            self._not_started.append(name)
 
     def stop(self, worker: str) -> None:
         """Ask a process to end."""
@@ -132,11 +153,13 @@ class Machine:
         return self._gateway is None or self._gateway.pid is not None
 
     def _ended(self, name: str) -> Ended:
-        status = self._processes.pop(name).ended()
-        self._log(f"{name} {ended(status)}")
+        status = NOT_STARTED
+        if (process := self._processes.pop(name, None)) is not None:
+            status = process.ended()
+            self._log(f"{name} {ended(status)}")
         self.hellos.pop(name, None)
         if name == GATEWAY:
-            self._gateway_due = time.monotonic() + GATEWAY_SECONDS
+            self._again[self.start_gateway] = time.monotonic() + GATEWAY_SECONDS
         since = self._serving.pop(name, None)
         return Ended(name, status, 0.0 if since is None else time.monotonic() - since)
 
@@ -154,13 +177,17 @@ class Machine:
         ends = {process.descriptor: name for name, process in self._processes.items()}
         for descriptor in ends:
             poller.register(descriptor, zmq.POLLIN)
-        if self._gateway_due is not None:
-            seconds = min(seconds, max(self._gateway_due - time.monotonic(), 0.0))
+        dues = [0.0] if self._not_started else self._again.values()
+        seconds = min([seconds, *(due - time.monotonic() for due in dues)])
         ready = [source for source, _ in poller.poll(int(1000 * max(seconds, 0.0)) + 1)]
         found: list[Event] = self._received() if self.socket in ready else []
         found += [self._ended(ends[source]) for source in ready if source in ends]
-        if self._gateway_due is not None and time.monotonic() >= self._gateway_due:
-            self.start_gateway()
+        names, self._not_started = self._not_started, []
+        found += [self._ended(name) for name in names]
+        for work in [each for each, due in self._again.items() if due <= time.monotonic()]:
+            del self._again[work]
+            work()
+        self._door.look()
         return found
 
     def _received(self) -> list[Event]:
@@ -196,8 +223,14 @@ class Machine:
         self._write_endpoints()
 
     def _write_endpoints(self) -> None:
-        if self._endpoints is not None and self._status is not None:
+        if self._endpoints is None or self._status is None:
+            return
+        try:
             write_fleet(self._endpoints, self.control, {**self._status, **self.about_gateway()})
+        except OSError as error:
+            said = f"{self._endpoints}: cannot be written: {error.strerror}; it is tried again"
+            self._lines.warn(_LOG, said, "endpoints")
+            self._again[self._write_endpoints] = time.monotonic() + WRITE_SECONDS
 
     def about_gateway(self) -> dict[str, Any]:
         """Return where the gateway is, if there is one, as a part of the status."""

@@ -46,6 +46,11 @@ class Process:
     pid : int
     descriptor : int
         Can be read when the process has ended.
+
+    Raises
+    ------
+    OSError
+        If it cannot be started.
     """
 
     def __init__(
@@ -69,7 +74,12 @@ class Process:
             process_group=0,  # Ctrl-C is for the supervisor, which passes it on
         )
         self.pid = self._process.pid
-        self.descriptor = os.pidfd_open(self.pid)
+        try:
+            self.descriptor = os.pidfd_open(self.pid)
+        except OSError:
+            self._process.kill()
+            self._process.communicate()
+            raise
         self._reader = threading.Thread(target=self._pass_on, daemon=True)
         self._reader.start()
 

@@ -9,7 +9,7 @@ import zmq
 
 from .. import wire
 from ..errors import BadValueError, WorkerTimeoutError
-from .endpoints import is_listening, read_fleet
+from .endpoints import is_listening, read_fleet, starting
 
 WAIT_SECONDS = 5.0
 
@@ -34,6 +34,10 @@ def ask(endpoints: Path, *question: Any) -> dict[str, Any]:
         If it does not answer within 5 seconds.
     """
     control = read_fleet(endpoints)["fleet"]
+    if not is_listening(control) and (process := starting(endpoints)) is not None:
+        raise WorkerTimeoutError(
+            f"{endpoints}: the fleet (process {process}) takes no connections now; its log says why"
+        )
     if not is_listening(control):
         raise WorkerTimeoutError(
             f"{endpoints}: the fleet that wrote it has ended; start it again "

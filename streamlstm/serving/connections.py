@@ -16,6 +16,7 @@ import resource
 import socket as posix
 import struct
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -37,6 +38,7 @@ MAX_CONNECTIONS = 1_000
 RESERVE = 128
 _LEAST = 8
 SETTLE_SECONDS = 1.0  # for which the thread is waited for at most
+_LOOK_MS = 1_000  # between two looks whether a descriptor is free
 
 _FAILURES = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | _FAILURES
@@ -176,7 +178,7 @@ class Connections:
         self._open: dict[int, int | None] = {}  # descriptors and inodes
         self._peers: dict[int, str] = {}  # descriptors of the ROUTER, and addresses
         self._from: Counter[str] = Counter()
-        self._lines = LineLimit()
+        self._lines, self._next_look = LineLimit(), 0.0
         self._stop, self._stopped = posix.socketpair()  # to close one end makes the other ready
         self._settled = threading.Event()  # everything was noted that came before
         self._thread = threading.Thread(target=self._run, name="streamlstm-connections")
@@ -224,7 +226,7 @@ class Connections:
             poller.register(monitor, zmq.POLLIN)
         try:
             while True:
-                ready = dict(poller.poll())
+                ready = dict(poller.poll(_LOOK_MS))
                 asked = self._stopped.fileno() in ready
                 if asked and not self._stopped.recv(64):
                     return
@@ -233,8 +235,20 @@ class Connections:
                 if asked:
                     self._note_all()
                     self._settled.set()
+                self._look()
         except zmq.ZMQError as error:  # the context was terminated
             _LOG.debug("connections are no longer watched", exc_info=error)
+
+    def _look(self) -> None:
+        """Say so when no descriptor is free: libzmq does not."""
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + _LOOK_MS / 1000
+        try:
+            os.close(os.dup(self._stopped.fileno()))
+        except OSError as error:
+            said = f"no connection can be accepted: {error.strerror} (ulimit -n)"
+            self._lines.warn(_LOG, said, "descriptors")
 
     def _note_all(self) -> None:
         for monitor, name in self._monitors.items():

@@ -15,6 +15,8 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import NamedTuple
 
+from .line_limit import LineLimit
+
 _LOG = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 16  # when all are taken, the oldest gives its place to the next one
@@ -69,7 +71,7 @@ class HttpPort:
     def __init__(self, listening: socket.socket, respond: Callable[[Request], Response]) -> None:
         self._listening, self._respond = listening, respond
         self._connections: dict[socket.socket, _Connection] = {}  # the oldest first
-        self._paused_until = 0.0
+        self._paused_until, self._lines = 0.0, LineLimit()
         listening.setblocking(False)
         self._stop, self._stopped = socket.socketpair()  # to close one end makes the other ready
         self._selector = selectors.DefaultSelector()
@@ -122,7 +124,7 @@ class HttpPort:
         except (BlockingIOError, ConnectionError):
             return
         except OSError as error:  # no descriptor is free: the same connection waits to be accepted
-            _LOG.warning("metrics: cannot accept a connection: %s", error.strerror)
+            self._lines.warn(_LOG, f"metrics: cannot accept a connection: {error.strerror}")
             self._selector.unregister(self._listening)
             self._paused_until = time.monotonic() + _PAUSE_SECONDS
             return

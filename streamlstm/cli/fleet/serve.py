@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from streamlstm.fleet.machine import Machine
     from streamlstm.serving.systemd import Notifier
 
+_MOST_WORKERS = 1024
+_OF_A_WORKER = 3  # descriptors: its process, its log, its connection
+
 
 @service
 @with_options_of(serve_one, without=OWN)
@@ -25,7 +28,7 @@ def serve(
     model: Annotated[
         str | None, Argument(metavar="MODEL", help="Model file, as for streamlstm serve.")
     ] = None,
-    workers: Annotated[int, Option(min=1, max=1024, help="How many workers.")] = 2,
+    workers: Annotated[int, Option(min=1, max=_MOST_WORKERS, help="How many workers.")] = 2,
     store: Annotated[
         str,
         Option(
@@ -107,6 +110,7 @@ def serve(
         from streamlstm.fleet.gateway import GatewayOptions
         from streamlstm.fleet.machine import Machine
         from streamlstm.fleet.sockets import WorkerSockets
+        from streamlstm.serving.connections import allow_descriptors
         from streamlstm.serving.parent import end_with
         from streamlstm.serving.systemd import Notifier
 
@@ -114,6 +118,7 @@ def serve(
 
         if fleet_parent is not None:
             end_with(fleet_parent)
+        allow_descriptors(_OF_A_WORKER * _MOST_WORKERS)
         options = [*as_arguments(context, for_workers), *context.args]
         arguments = [*([model] if model is not None else []), *options]
         given = check_passed_on(arguments, router, store)

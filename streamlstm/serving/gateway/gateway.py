@@ -41,7 +41,7 @@ from .workers import Workers
 
 _LOG = logging.getLogger(__name__)
 
-NAMES = (gateway_loop.NAME, admission.NAME)
+NAMES = (gateway_loop.NAME, admission.NAME, compile.PARTITION)
 TURN_SECONDS = 0.09  # after which Python looks around, whatever the loop does
 DRAIN_SECONDS = 2.0  # for which one that stops waits for workers
 

@@ -100,7 +100,7 @@ class Requests:
         owners = self._workers.owners(partitions[rows])
         if (owners < 0).any():
             return {}
-        return {int(worker): rows[owners == worker].tolist() for worker in np.unique(owners)}
+        return {int(worker): rows[owners == worker].tolist() for worker in set(owners.tolist())}
 
     def _steps(self, request: wire.Steps, frame: bytes) -> Task:
         """Divide a STEPS over the workers of its streams, and join the predictions."""

@@ -28,7 +28,9 @@ def read_arrived(folder: Path) -> dict[int, int]:
         return {int(each): int(epoch) for each, epoch in found.items()}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, AttributeError) as error:
+    except OSError as error:
+        raise StoreError(f"{folder / _NOTE}: cannot be read: {error.strerror}.") from None
+    except (ValueError, AttributeError) as error:
         raise StoreError(
             f"{folder / _NOTE}: expected which partitions have come to this store ({error}); "
             "restore the folder of the fleet from a backup."
