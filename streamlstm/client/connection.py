@@ -12,6 +12,7 @@ from ..engine.forks import tell_in_child
 from ..engine.validation import is_number
 from ..errors import BadValueError, EndpointError, ForkError, shown
 from .curve_handshake import Handshake
+from .descriptors import new_context, opening
 from .failures import closed, forked
 from .keys import Credentials, KeyPath, credentials
 
@@ -86,7 +87,11 @@ def connect(
     EndpointError
         If the endpoint is malformed.
     """
-    handshake = Handshake(context, socket, keys)
+    try:
+        handshake = Handshake(context, socket, keys)
+    except EndpointError:
+        socket.close(linger=0)
+        raise
     try:
         if connects:
             check_endpoint(endpoint)
@@ -157,10 +162,11 @@ class ConnectedSocket(Generic[SocketType]):
         self._keys = keys = credentials(key, server)
         check_context(context)
         self._owns_context = context is None
-        self._context: zmq.Context[Any] = context or zmq.Context()
-        socket: Any = self._context.socket(self._kind, socket_class=self._socket_class)
-        self._socket: SocketType | None = socket
+        self._context: zmq.Context[Any] = context or new_context()
+        self._socket: SocketType | None = None
         try:
+            with opening():
+                socket: Any = self._context.socket(self._kind, socket_class=self._socket_class)
             self._handshake = connect(
                 self._context,
                 socket,
@@ -171,9 +177,9 @@ class ConnectedSocket(Generic[SocketType]):
                 **options,
             )
         except EndpointError:
-            self._socket = None
             self._end_context()
             raise
+        self._socket = socket
         self._setup()
         tell_in_child(self)
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from .descriptors import NoDescriptorError, opening
 from .keys import Credentials
 
 _NUMBERS = count()  # an address that was used may stay taken for a moment
@@ -102,11 +103,17 @@ class Handshake:
 
 def monitor_handshakes(context: zmq.Context[Any], socket: Any, events: int) -> zmq.Socket[bytes]:
     """Return a PAIR socket that receives events of another socket, until `stop_monitoring`."""
-    monitor: zmq.Socket[bytes] = context.socket(zmq.PAIR, socket_class=zmq.Socket)
+    with opening():
+        monitor: zmq.Socket[bytes] = context.socket(zmq.PAIR, socket_class=zmq.Socket)
     monitor.set(zmq.LINGER, 0)
     monitor.set(zmq.RCVHWM, 0)  # without a bound: ZeroMQ's own thread would wait for room
     address = f"inproc://streamlstm.handshakes.{next(_NUMBERS)}"
-    socket.monitor(address, events)
+    try:
+        with opening():
+            socket.monitor(address, events)
+    except NoDescriptorError:
+        monitor.close()
+        raise
     monitor.connect(address)
     return monitor
 

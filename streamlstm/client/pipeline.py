@@ -12,6 +12,7 @@ import zmq
 
 from .. import wire
 from ..errors import StreamLSTMError
+from .descriptors import opening
 from .failures import closed, forked, window_full
 from .fleet.queue import FleetQueue
 from .replies import Decoder, Result
@@ -79,7 +80,8 @@ class Pipeline:
         self._incoming: list[Any] = []
         self._load = 0  # unsettled requests
         self._asleep = self._closing = False
-        self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        with opening():
+            self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="streamlstm-client", daemon=True)
         self._thread.start()
 

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
+import socket
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from benchmarks.live.broker_peers import MqttPeer
+from benchmarks.live.brokers import Mosquitto
 from streamlstm import Client
 from streamlstm.errors import RemoteError, WorkerTimeoutError
 
-from .bridge_process import wait_until
-from .conftest import MODEL, normal
+from .bridge_process import BridgeProcess, needs, wait_until
+from .conftest import MODEL, WorkerProcess, normal
 from .descriptors import no_descriptor_left
 from .fleet_process import FleetProcess
+from .test_bridges import Load, worker
+from .web_process import WebProcess, ask
+
+__all__ = ["worker"]
 
 STREAMS = [f"pump-{n}" for n in range(20)]
 
@@ -60,3 +71,65 @@ def test_a_fleet_and_its_gateway(tmp_path: Path) -> None:
     finally:
         status = fleet.stop()
     assert status == 0, fleet.lines
+
+
+@pytest.mark.parametrize("command", [("gateway", "http"), ("web",)])
+def test_what_speaks_http(command: tuple[str, ...], tmp_path: Path) -> None:
+    started = WorkerProcess(tmp_path / "worker", "--detector", serves="temperature")
+    web = WebProcess(
+        *command, *(f"--{name}={started.endpoints[name]}" for name in ("router", "xpub"))
+    )
+    url = urlsplit(web.url)
+    assert url.hostname is not None
+    assert url.port is not None
+    kept = http.client.HTTPConnection(url.hostname, url.port, timeout=20)
+
+    def get(path: str) -> tuple[int, bytes]:
+        kept.request("GET", path)
+        response = kept.getresponse()
+        return response.status, response.read()
+
+    try:
+        assert get("/")[0] == 200
+        with no_descriptor_left(web.process.pid, whatever_is_closed=True):
+            for path in ("/", "/static/nothing", "/static/index.html"):
+                status, body = get(path)
+                assert (status, b"Too many open files" in body) in {(503, True), (404, False)}
+            with socket.create_connection((url.hostname, url.port), 20):
+                assert web.process.stderr is not None
+                said = ""
+                while "no connection can be accepted: Too many open files" not in said:
+                    said += web.process.stderr.readline()
+            assert "Traceback" not in said
+            if command != ("web",):  # which is connected
+                assert b"no connection can be made: Too many" in get("/healthz")[1]
+        wait_until(lambda: ask(f"{web.url}/healthz")[0] == 200, said)
+        assert ask(web.url)[0] == 200
+    finally:
+        kept.close()
+        status = web.stop()
+        started.stop()
+    assert status == 0
+
+
+@needs(Mosquitto)
+def test_a_bridge(worker: Callable[[], WorkerProcess], tmp_path: Path) -> None:
+    """Its worker is killed, and started again, while it cannot connect to another one."""
+    with Mosquitto(tmp_path / "broker") as broker, closing(MqttPeer(broker.url)) as peer:
+        load, first = Load(peer), worker()
+        where = ("--url", broker.url, "--endpoints", str(tmp_path / "model.endpoints.json"))
+        with BridgeProcess("mqtt", *MqttPeer.options, *where) as bridge:
+            load.send(2)
+            load.wait(bridge)
+            with no_descriptor_left(bridge.process.pid, whatever_is_closed=True):
+                load.send(2)
+                load.wait(bridge)
+                first.stop(signal.SIGKILL)
+                second = worker()
+                load.send(2)
+                bridge.wait_for("no connection can be made: Too many open files")
+            load.send(2)
+            load.wait(bridge)
+            assert bridge.stop() == 0, bridge.said
+        with second.client() as client:
+            load.check_state(client)

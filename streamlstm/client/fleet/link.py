@@ -11,6 +11,7 @@ import zmq
 
 from ..connection import connect
 from ..curve_handshake import HandshakeFailure
+from ..descriptors import opening
 from ..keys import Credentials
 from ..request_queue import NOBLOCK, SNDMORE
 from .request import FleetRequest
@@ -49,7 +50,8 @@ class Link:
         self, context: zmq.Context[Any], router: str, keys: Credentials | None, window: int
     ) -> None:
         self.router, self._window = router, window
-        self.socket: zmq.Socket[bytes] = context.socket(zmq.DEALER, socket_class=zmq.Socket)
+        with opening():
+            self.socket: zmq.Socket[bytes] = context.socket(zmq.DEALER, socket_class=zmq.Socket)
         # IMMEDIATE: nothing is sent but over a connection, so that it is known what was sent.
         self._handshake = connect(
             context, self.socket, router, keys, LINGER=0, IMMEDIATE=1, SNDHWM=0, RCVHWM=0

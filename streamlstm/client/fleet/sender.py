@@ -95,8 +95,9 @@ class FleetSender(SendingThread):
         """Send and receive what there is on a lane; return whether there was anything."""
         connection = lane.connection
         if connection is None:
-            connection = lane.connection = ReplayConnection[Request](
-                self._context, str(lane.router), self._retry, self._keys, self._producer
+            arguments = str(lane.router), self._retry, self._keys, self._producer
+            connection = lane.connection = self._connected(
+                lambda: ReplayConnection[Request](self._context, *arguments)
             )
             lane.protocol.begin(connection)
         moved = False

@@ -15,6 +15,7 @@ from typing import Any
 
 from ... import wire
 from ...errors import RemoteError
+from ..descriptors import WAIT_SECONDS, NoDescriptorError
 from ..failures import worker_lost
 from ..request_queue import settle
 from . import parts
@@ -87,12 +88,26 @@ class Traffic:
         link = self._links.get(request.router)  # type: ignore[arg-type]
         if link is None:
             assert request.router is not None
-            link = self._links.to(request.router)
+            try:
+                link = self._links.to(request.router)
+            except NoDescriptorError as error:
+                self._wait_for_descriptor(request, error)
+                return
             self._seek(after=_CONNECTING)
         link.send(request)
         if self._look == math.inf:
             self._look = clock.monotonic() + STALLED / 2
             self.due = min(self.due, self._look)
+
+    def _wait_for_descriptor(self, request: FleetRequest, error: NoDescriptorError) -> None:
+        """Send a request later, as long as its caller waits; tell one that may go elsewhere."""
+        if request.partitions:
+            request.refusal = error
+            self._router.again(request)
+            self._rest(request, WAIT_SECONDS)
+        else:
+            self._router.drop(request)
+            self._settle(request, error=error)
 
     # --- in ---
 

@@ -21,6 +21,7 @@ from ...engine.forks import tell_in_child
 from ...engine.validation import check_flag
 from ...errors import BadValueError, EndpointError, ForkError, StreamLSTMError, shown
 from ..connection import LINGER, TIMEOUT, check_context, check_limit, check_seconds
+from ..descriptors import new_context
 from ..failures import closed, forked
 from ..fleet.lanes import Lanes
 from ..fleet.seeds import Endpoints, Seeds
@@ -110,7 +111,7 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
         self._forked: ForkError | None = None  # in a child by fork, which has no sending thread
         self._journal = None if journal is None else Journal(journal, sync)
         self._owns_context = context is None
-        self._context = context or zmq.Context()
+        self._context = context or new_context()
         try:
             producer = (
                 secrets.randbelow(wire.MAX_UINT) + 1

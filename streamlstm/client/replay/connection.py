@@ -10,6 +10,7 @@ import zmq
 
 from ... import wire
 from ..connection import connect, milliseconds
+from ..descriptors import opening
 from ..keys import Credentials
 from ..request_queue import NOBLOCK, SNDMORE
 
@@ -56,7 +57,8 @@ class ReplayConnection(Generic[Context]):
         producer: int,
     ) -> None:
         self.endpoint = endpoint
-        self._socket = context.socket(zmq.DEALER)
+        with opening():
+            self._socket = context.socket(zmq.DEALER)
         self._handshake = connect(context, self._socket, endpoint, keys, LINGER=0, IMMEDIATE=1)
         self._timeout = timeout
         self._envelope = wire.envelope_of(producer)

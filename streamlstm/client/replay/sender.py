@@ -13,6 +13,7 @@ import zmq
 
 from ... import wire
 from ...errors import EndpointError, RemoteError
+from ..descriptors import NoDescriptorError
 from ..keys import Credentials
 from .connection import ConnectionBrokenError, ReplayConnection
 from .protocol import ReplayProtocol, Request
@@ -65,7 +66,11 @@ class Sender(SendingThread):
         self._producer = producer
         self._find_again = 0.0
         self._connect()
-        super().__init__(changed)
+        try:
+            super().__init__(changed)
+        except NoDescriptorError:
+            self._connection.close()
+            raise
 
     def _protocols(self) -> list[ReplayProtocol]:
         return [self._protocol]
@@ -80,7 +85,7 @@ class Sender(SendingThread):
             self._communicate()
         except ConnectionBrokenError:
             self._connection.close()
-            self._connect()
+            self._connected(self._connect)
 
     def _disconnect(self) -> None:
         self._connection.close()

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
+import time as clock
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from ...errors import RemoteError
+from ..descriptors import WAIT_SECONDS, NoDescriptorError, opening
 from .protocol import ReplayProtocol
+
+_LOG = logging.getLogger(__name__)
+
+ConnectionType = TypeVar("ConnectionType")
 
 
 class SendingThread(ABC):
@@ -31,7 +39,8 @@ class SendingThread(ABC):
         self._changed = changed
         self._error: BaseException | None = None
         self._closing = False
-        self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        with opening():
+            self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="streamlstm-replay", daemon=True)
         self._thread.start()
 
@@ -82,6 +91,17 @@ class SendingThread(ABC):
         return threading.current_thread() is self._thread
 
     # --- the thread ---
+
+    def _connected(self, connect: Callable[[], ConnectionType]) -> ConnectionType:
+        """Return a connection, as soon as there is a descriptor for it."""
+        while True:
+            try:
+                return connect()
+            except NoDescriptorError as error:
+                if self._closing:
+                    raise
+                _LOG.warning("%s", error)
+                clock.sleep(WAIT_SECONDS)
 
     def _run(self) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,21 +13,24 @@ from urllib.parse import unquote_to_bytes
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ... import wire
 from ...engine.ids import check_stream_id
 from ...errors import RemoteError, StreamLSTMError, shown
 from ..access import Access
+from ..files import Files, file_response
+from ..listening import LINES
 from ..where import Where
 from . import bodies, problems
 from .description import describe
 from .feed import Feed
 from .listen import Listeners, as_sse, until_gone
 from .problems import BadRequestError
+
+_LOG = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent / "static"
 MOST_LISTED = 1_000
@@ -151,6 +155,7 @@ class Gateway:
         except WebSocketDisconnect:
             pass
         except StreamLSTMError as error:
+            LINES.warn(_LOG, f"a listener is sent away: {error}")
             await socket.close(_FAILED, str(error)[:120])
 
 
@@ -159,7 +164,7 @@ def make_app(gateway: Gateway, access: Access) -> Starlette:
     one, predictions = "/streams/{stream:path}", "/streams/{stream:path}/predictions"
 
     async def page(_: Request) -> Response:
-        return FileResponse(STATIC / "index.html")
+        return file_response(STATIC / "index.html")
 
     return Starlette(
         routes=[
@@ -174,11 +179,12 @@ def make_app(gateway: Gateway, access: Access) -> Starlette:
             Route(predictions, gateway.events),
             WebSocketRoute(predictions, gateway.socket),
             Route(one, gateway.stream, methods=["GET", "DELETE"]),
-            Mount("/static", StaticFiles(directory=STATIC)),
+            Mount("/static", Files(directory=STATIC)),
         ],
         middleware=access.middleware(),
         exception_handlers={
             StreamLSTMError: problems.answer,
+            OSError: problems.answer,
             HTTPException: _not_found,
         },
         lifespan=gateway.lifespan,

@@ -51,8 +51,8 @@ class Feed:
             return self._client
         self._looked, stamp = now, self._where.stamp()
         if self._client is None or stamp not in (None, self._stamp):
-            former, self._client = self._client, None
-            self._client = AsyncClient(**self._where.of_client(), timeout=self._timeout)
+            client = AsyncClient(**self._where.of_client(), timeout=self._timeout)
+            former, self._client = self._client, client
             self._stamp, self._asked = stamp, -_ASK
             if former is not None:
                 await former.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,9 +12,12 @@ from ... import wire
 from ...client.aio.subscriber import AsyncSubscriber
 from ...client.fields import as_fields, finite
 from ...client.observing import Published
-from ...errors import HandshakeError, WorkerTimeoutError
+from ...errors import HandshakeError, StreamLSTMError, WorkerTimeoutError
+from ..listening import LINES
 from ..where import Where
 from .problems import BadRequestError
+
+_LOG = logging.getLogger(__name__)
 
 MOST = 256  # listeners at a time
 SILENCE = 15.0  # seconds after which a listener is told that the connection lives
@@ -97,14 +101,17 @@ def _fields(event: Published | wire.Done) -> dict[str, Any]:
 async def as_sse(events: AsyncIterator[dict[str, Any] | None]) -> AsyncIterator[bytes]:
     """Write events as a browser's EventSource reads them."""
     yield b"retry: 1000\n\n"
-    async for event in events:
-        if event is None:
-            yield b": alive\n\n"
-            continue
-        name = event.get("event", "prediction")
-        number = f"id: {event['seq']}\n" if "seq" in event else ""
-        data = json.dumps(event, separators=(",", ":"))
-        yield f"event: {name}\n{number}data: {data}\n\n".encode()
+    try:
+        async for event in events:
+            if event is None:
+                yield b": alive\n\n"
+                continue
+            name = event.get("event", "prediction")
+            number = f"id: {event['seq']}\n" if "seq" in event else ""
+            data = json.dumps(event, separators=(",", ":"))
+            yield f"event: {name}\n{number}data: {data}\n\n".encode()
+    except StreamLSTMError as error:  # the listener comes again
+        LINES.warn(_LOG, f"a listener is sent away: {error}")
 
 
 async def until_gone(receive: Any) -> None:

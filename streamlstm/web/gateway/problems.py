@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from http import HTTPStatus
 from typing import Any
@@ -9,7 +10,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from ...client.descriptors import NoDescriptorError
 from ...errors import EndpointError, RemoteError, StreamLSTMError, WorkerTimeoutError
+from ..listening import LINES
+
+_LOG = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 STATUS = {
@@ -58,6 +63,8 @@ class BadRequestError(StreamLSTMError):
 def answer(_: Request, error: Exception) -> JSONResponse:
     """Return the response to a request that failed."""
     code = _code_of(error)
+    if isinstance(error, NoDescriptorError) or (code == "busy" and isinstance(error, OSError)):
+        LINES.warn(_LOG, f"no answer: {_sentence(error)}")
     status = STATUS.get(code, 400)
     body: dict[str, Any] = {
         "type": f"urn:streamlstm:{code}",
@@ -82,7 +89,7 @@ def _code_of(error: Exception) -> str:
         return "no-worker"
     if isinstance(error, StreamLSTMError):
         return error.code
-    return "error"
+    return "busy" if isinstance(error, OSError) else "error"
 
 
 def _sentence(error: Exception) -> str:
@@ -91,4 +98,4 @@ def _sentence(error: Exception) -> str:
             f"{error}; it is not known whether it was applied: with a number (seq) the same can be "
             "sent again, and is applied once"
         )
-    return str(error)
+    return str(getattr(error, "strerror", None) or error)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
 from ..access import Access
+from ..files import Files, file_response
+from ..listening import LINES
 from .live import Live, key_of
 from .watch import Watch
+
+_LOG = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent / "static"
 MOST_VIEWERS = 100
@@ -28,7 +32,7 @@ def make_app(watch: Watch, access: Access) -> Starlette:
     viewers: set[WebSocket] = set()
 
     async def page(_: Request) -> Response:
-        return FileResponse(STATIC / "index.html")
+        return file_response(STATIC / "index.html")
 
     async def alarm(request: Request) -> Response:
         found = watch.alarms.find(request.path_params["number"])
@@ -66,8 +70,16 @@ def make_app(watch: Watch, access: Access) -> Starlette:
             Route("/alarms/{number:int}", alarm),
             Route("/healthz", healthz),
             WebSocketRoute("/live", live),
-            Mount("/static", StaticFiles(directory=STATIC)),
+            Mount("/static", Files(directory=STATIC)),
         ],
         middleware=access.middleware(),
+        exception_handlers={OSError: _later},
         lifespan=lifespan,
     )
+
+
+def _later(_: Request, error: Exception) -> Response:
+    """Answer a request for which no file can be opened now."""
+    said = str(getattr(error, "strerror", None) or error)
+    LINES.warn(_LOG, f"no answer: {said}")
+    return Response(f"{said}\n", 503, {"retry-after": "1"}, "text/plain")
