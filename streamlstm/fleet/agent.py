@@ -17,15 +17,15 @@ from .. import __version__, wire
 from ..errors import EndpointError
 from ..serving.access.curve_server import CurveServer
 from ..serving.fleet_reload import WANTED
-from ..serving.wakeup import Wakeup
 from .agent_sockets import AgentSockets
-from .agents import SILENT_SECONDS, Agents
+from .agents import SILENT_SECONDS
+from .door import has_room
 from .launcher import Ended, Said
 from .leading import Leading
 from .machine import ENDED_WELL, Machine
 from .machine_model import MachineModel
 from .office import Office
-from .watch import HANG_SECONDS, unready
+from .watch import hung, unready
 
 BEAT_SECONDS = 0.25  # between two words to the leader
 LEAVE_SECONDS = 30.0  # in which a machine hands over what it has, when it is asked to end
@@ -38,7 +38,7 @@ class Agent:
     Parameters
     ----------
     machine : Machine
-        Closed with this.
+        Closed with this, once it is made.
     name : str
         Of the machine.
     store : str
@@ -83,11 +83,7 @@ class Agent:
         self.seen: dict[str, Any] = {"version": 0, "moving": 0, "workers": []}
         if model.file is not None:
             machine.use_model(0, model.file.read_bytes())
-        try:
-            self._sockets = AgentSockets(address, curve)
-        except EndpointError:
-            machine.close()
-            raise
+        self._sockets = AgentSockets(address, curve)
         bound, public = self._sockets.bound, self._sockets.public
         self._leading = Leading(store, name, bound, public, machine.wakeup.nudge)
         self._office: Office | None = None
@@ -102,7 +98,7 @@ class Agent:
             "start": self._start,
             "stop": machine.stop,
             "to": self._tell,
-            "model": machine.use_model,
+            "model": machine.keep_model,
             "follow": self._follow,
             "show": self._show,
             "dismiss": self._dismiss,
@@ -157,11 +153,10 @@ class Agent:
             raise error
         if (table := leading.won()) is not None:
             self._log(f"machine {self._name} leads the fleet")
-            agents = Agents(self._sockets.hub, Wakeup(), self._machine.model)
-            agents.model = self._model.of_fleet(agents.use_model)
-            self._office = Office(table, agents, self._evicts, self._log)
+            hub, content = self._sockets.hub, self._machine.model
+            self._office = Office(table, hub, content, self._model, self._evicts, self._log)
         leader = leading.leader
-        if leader is not None and leader != self._sockets.leader:
+        if leader is not None and leader != self._sockets.leader and has_room():
             self._joined = False
             self._sockets.connect(leader)
             self._join()
@@ -174,12 +169,9 @@ class Agent:
 
     def _join(self) -> None:
         """Tell the leader what is here."""
-        machine, here = self._machine, (socket.gethostname(), os.getpid())
-        model = self._model.fingerprint, self._model.number
-        about = (
-            *(__version__, self._name, self._run, *here, *model),
-            *(self._workers, self._capacity),
-        )
+        machine, model = self._machine, self._model
+        here, size = (socket.gethostname(), os.getpid()), (self._workers, self._capacity)
+        about = (__version__, self._name, self._run, *here, model.fingerprint, model.number, *size)
         running = [
             (worker, machine.pid(worker), machine.hellos.get(worker)) for worker in machine.workers
         ]
@@ -216,7 +208,7 @@ class Agent:
     def _leave(self) -> None:
         """Ask to hand over what is here; the second time, or alone, end at once."""
         if self._leaves or not self._ready:
-            self._done = True
+            self._dismiss()
             return
         self._leaves, self._deadline = True, time.monotonic() + LEAVE_SECONDS
         self._sockets.say("leaves")
@@ -281,8 +273,7 @@ class Agent:
 
     def health_problem(self) -> str | None:
         """Return why the agent should be restarted; None if it need not be. Any thread."""
-        late = time.monotonic() - self._next_beat
-        return f"the agent has hung for {late:.0f} s" if late > HANG_SECONDS else None
+        return hung("agent", self._next_beat)
 
     def readiness_problem(self) -> str | None:
         """Return why clients should not be sent here now; None if they should. Any thread."""

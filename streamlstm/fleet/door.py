@@ -41,7 +41,7 @@ class Door:
         if now < self._next_look:
             return
         self._next_look = now + LOOK_SECONDS
-        if self._open == self.has_room():
+        if self._open == has_room():
             return
         self._open, self._next_look = not self._open, now + SHUT_SECONDS
         with suppress(FileNotFoundError):  # somebody has cleaned up
@@ -54,14 +54,14 @@ class Door:
             "workers and commands that come now wait. Allow it more (ulimit -n), or stop workers"
         )
 
-    @staticmethod
-    def has_room() -> bool:
-        """Tell whether enough descriptors are free for what may be started, or may come."""
-        try:
-            used = len(os.listdir("/proc/self/fd"))
-        except OSError:  # there is none to look
-            return False
-        return _limit() == resource.RLIM_INFINITY or used + SPARE <= _limit()
+
+def has_room() -> bool:
+    """Tell whether enough descriptors are free for what may be started, or may come."""
+    try:
+        used = len(os.listdir("/proc/self/fd"))
+    except OSError:  # there is none to look
+        return False
+    return _limit() == resource.RLIM_INFINITY or used + SPARE <= _limit()
 
 
 def _limit() -> int:

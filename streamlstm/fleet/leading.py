@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from ..errors import StoreError
 from ..serving.stores.redis_lead import LEAD_SECONDS, Leader, RedisLead
+from .door import has_room
 from .record import Record
 from .table_redis import TableRedis, stored
 
@@ -81,7 +82,7 @@ class Leading:
         now = time.monotonic()
         leader = self._lead.leader()
         gone, self._looked = now - self._looked > LEAD_SECONDS / 2, now
-        if leader is None and not self.leads:
+        if leader is None and not self.leads and has_room():
             alone = now - self._led_at > ALONE_SECONDS
             if self._lead.lead(self.is_known and not alone):
                 self.leads = True

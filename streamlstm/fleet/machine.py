@@ -10,6 +10,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import zmq
 from .. import wire
 from ..serving.line_limit import LineLimit
 from ..serving.wakeup import Wakeup
-from .door import Door
+from .door import Door, has_room
 from .endpoints import write_fleet
 from .gateway import NAME as GATEWAY
 from .gateway import GatewayKeeper, GatewayOptions
@@ -31,7 +32,7 @@ _LOG = logging.getLogger(__name__)
 ENDED_WELL = (0, -signal.SIGTERM)  # stopped, or before it had begun
 NOT_STARTED = 1  # as a status
 GATEWAY_SECONDS = 0.1  # after which a gateway that died is started again
-WRITE_SECONDS = 1.0  # after which the endpoints file is tried again that could not be written
+WRITE_SECONDS = 1.0  # after which a file is tried again that could not be written
 STOP_SECONDS = 12.0  # in which a worker commits and ends, else it is killed
 
 
@@ -117,7 +118,7 @@ class Machine:
 
     def _launch(self, name: str, start: Callable[[], Process]) -> None:
         try:
-            if not self._door.has_room():  # it could not connect
+            if not has_room():  # it could not connect
                 raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             self._processes[name] = start()
         except OSError as error:
@@ -228,9 +229,7 @@ class Machine:
         try:
             write_fleet(self._endpoints, self.control, {**self._status, **self.about_gateway()})
         except OSError as error:
-            said = f"{self._endpoints}: cannot be written: {error.strerror}; it is tried again"
-            self._lines.warn(_LOG, said, "endpoints")
-            self._again[self._write_endpoints] = time.monotonic() + WRITE_SECONDS
+            self._try_again(self._write_endpoints, self._endpoints, error)
 
     def about_gateway(self) -> dict[str, Any]:
         """Return where the gateway is, if there is one, as a part of the status."""
@@ -241,6 +240,18 @@ class Machine:
         (self.folder / model_name(number)).write_bytes(content)
         for before in range(self._model):
             (self.folder / model_name(before)).unlink(missing_ok=True)
+
+    def keep_model(self, number: int, content: bytes) -> None:
+        """Keep a model for the workers, as soon as it can be written."""
+        try:
+            self.use_model(number, content)
+        except OSError as error:
+            self._try_again(partial(self.keep_model, number, content), self.folder, error)
+
+    def _try_again(self, work: Callable[[], object], file: Path, error: OSError) -> None:
+        said = f"{file}: cannot be written: {error.strerror}; it is tried again"
+        self._lines.warn(_LOG, said, str(file))
+        self._again[work] = time.monotonic() + WRITE_SECONDS
 
     def model(self, number: int) -> bytes:
         """Return the file of a model."""

@@ -8,8 +8,10 @@ from collections.abc import Callable
 import zmq
 
 from ..errors import StoreError, StreamLSTMError
+from ..serving.wakeup import Wakeup
 from .agents import Agents, ConnectionBrokenError
 from .leader import Leader
+from .machine_model import MachineModel
 from .storage import SharedStorage
 from .table_redis import TableRedis
 
@@ -21,17 +23,28 @@ class Office:
     ----------
     table : TableRedis
         Closed with this.
-    agents : Agents
-        Of all machines; from now on of this thread.
+    hub : zmq.Socket
+        To which the agents of all machines connect; from now on of this thread.
+    content : callable
+        Returns the file of the model of a number.
+    model : MachineModel
+        That becomes the fleet's.
     evicts : bool
         Whether streams that are idle leave memory for others.
     log : callable
     """
 
     def __init__(
-        self, table: TableRedis, agents: Agents, evicts: bool, log: Callable[[str], None]
+        self,
+        table: TableRedis,
+        hub: zmq.Socket[bytes],
+        content: Callable[[int], bytes],
+        model: MachineModel,
+        evicts: bool,
+        log: Callable[[str], None],
     ) -> None:
-        self._storage, self._agents = SharedStorage(table), agents
+        self._storage, self._agents = SharedStorage(table), Agents(hub, Wakeup(), content)
+        self._agents.model = model.of_fleet(self._agents.use_model)
         self._evicts, self._log = evicts, log
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._lead, name="office", daemon=True)
@@ -59,7 +72,8 @@ class Office:
             ) as leader:
                 while leader.turn():
                     pass
-        except (StoreError, ConnectionBrokenError) as error:  # this machine or another leads anew
+        # This machine or another leads anew.
+        except (StoreError, ConnectionBrokenError, OSError) as error:
             self._log(str(error))
         except (StreamLSTMError, zmq.ZMQError) as error:
             self._error = error

@@ -91,14 +91,19 @@ class Watch:
 
     def health_problem(self) -> str | None:
         """Return why the supervisor should be restarted; None if it need not be. Any thread."""
-        late = time.monotonic() - self.next_tick
-        return f"the supervisor has hung for {late:.0f} s" if late > HANG_SECONDS else None
+        return hung("supervisor", self.next_tick)
 
     def readiness_problem(self) -> str | None:
         """Return why clients should not be sent here now; None if they should. Any thread."""
         if problem := self.health_problem():
             return problem
         return unready(self.seen, self.ready)
+
+
+def hung(what: str, due: float) -> str | None:
+    """Return that a loop has hung, which was to look around at a monotonic time; None if not."""
+    late = time.monotonic() - due
+    return f"the {what} has hung for {late:.0f} s" if late > HANG_SECONDS else None
 
 
 def unready(seen: Mapping[str, Any], ready: bool) -> str | None:

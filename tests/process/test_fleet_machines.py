@@ -26,6 +26,7 @@ from streamlstm.fleet.question import ask
 from ..contract.models import random_model
 from ..redis_server import Redis, needs_redis
 from .conftest import MODEL
+from .descriptors import no_descriptor_left
 
 pytestmark = needs_redis
 STREAMS: list[int | str] = [*range(40), *(f"pump-{n}" for n in range(40))]
@@ -306,6 +307,9 @@ def test_a_model_goes_to_all_machines_and_one_that_is_drained_ends(machines: Mac
     machines.settle()
     a, b, c = (machines.running[name] for name in "abc")
     ANOTHER.save(c.model)
+    with no_descriptor_left(b.process.pid):  # it cannot write the new model down
+        c.ask("reload", False, False)
+        wait_until(lambda: c.ask("status")["reload"]["state"] == "refused")
     c.ask("reload", False, False)
     wait_until(lambda: c.ask("status")["reload"]["state"] == "done")
     assert c.ask("status")["reload"]["done"] == ["a.w0", "b.w0", "c.w0"]
