@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ..data.cells.number_format import NumberFormat
 from ..engine.ids import check_stream_id
 from ..engine.numbers import sparse_seq
-from ..errors import BadValueError, DataError, StreamLSTMError
+from ..errors import BadValueError, DataError, StreamLSTMError, shown
 from .messages import Message
 from .payloads import DECODERS, UNITS, Path, number_of, time_of, whole_of
 from .settings import Settings
@@ -141,7 +141,7 @@ class Mapping:
                 raise DataError(
                     f"expected {len(names)} values ({', '.join(names)}), got {len(found)}"
                 )
-        return self._numbers_of(found, names)
+        return self._numbers_of(found, names, value)
 
     def _value_of_input(self, value: Any, name: str) -> list[float]:
         """Return the one value of a message whose topic names the input."""
@@ -160,12 +160,18 @@ class Mapping:
         (values[self._inputs.index(name)],) = self._numbers_of([value], [name])
         return values
 
-    def _numbers_of(self, found: Sequence[Any], names: Sequence[str]) -> list[float]:
+    def _numbers_of(
+        self, found: Sequence[Any], names: Sequence[str], payload: Any = None
+    ) -> list[float]:
         values = [
             number_of(each, name, self._numbers) for each, name in zip(found, names, strict=True)
         ]
         if all(map(math.isnan, values)):
-            raise DataError(f"expected values of {', '.join(names)}, got none of them")
+            keys = ", ".join(map(shown, list(payload)[:5])) if isinstance(payload, dict) else ""
+            raise DataError(
+                f"expected values of {', '.join(names)}, got none of them"
+                f"{keys and f' in an object of {keys}'}"
+            )
         return values
 
     def _sequence(self, message: Message, value: Any) -> int:

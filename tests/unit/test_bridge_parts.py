@@ -132,6 +132,7 @@ def test_payloads_become_the_inputs_of_the_model(
         ({}, b'{"temperature": "warm"}', "temperature: expected a finite number, got 'warm'"),
         ({}, b'{"temperature": NaN, "load": Infinity}', "load: expected a finite number"),
         ({}, b"{}", "expected values of temperature, load, got none"),
+        ({}, b'{"Load": 1, "\\u001b": 2}', r"got none of them in an object of 'Load', '\\x1b'"),
         ({}, b"[1]", "expected 2 values"),
         ({}, b"[" * 5000 + b"]" * 5000, "expected json .* got what raises RecursionError"),
         ({}, b"[1, 1%s]" % (b"0" * 400), "expected json .* got what raises OverflowError"),
