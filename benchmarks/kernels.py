@@ -24,6 +24,7 @@ from streamlstm.backends.precision import round_weights
 from streamlstm.kernels import compile
 from streamlstm.kernels.cache import kernel
 from streamlstm.kernels.pointers import call_at
+from streamlstm.lazy_arrays import lazy_zeros
 
 from .harness import Row, interleaved, machine, parser, report, steps
 from .peers import njit_step, onnxruntime_step, openvino_step, torch_step
@@ -84,7 +85,7 @@ def compiled(model: Model, X: Any, weights: str = "float32") -> Callable[[int], 
     """Return a function that takes n steps inside compiled code and gives h[B, H]."""
     backend = CpuBackend(round_weights(model, weights), 1, weights)
     B = len(X)
-    rows = np.zeros((B, backend.row_size), np.float32)
+    rows = lazy_zeros(B * backend.row_size, np.float32).reshape(B, -1)  # aligned as an engine's
     slots = np.random.default_rng(1).permutation(B)
     Y = np.empty((B, model.output_size), np.float32)
     function, task = backend.prepare(rows, slots, X, Y)

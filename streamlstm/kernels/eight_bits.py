@@ -24,9 +24,8 @@ from .cache import by_address, inlined, internal
 from .cells import lstm_cell
 from .layout import COLUMNS
 from .pointers import int64s_at
-from .products import TILE, WIDE
+from .products import TILE, WIDE, is_paired
 from .recurrent import store_hidden
-from .recurrent_single import is_paired
 from .simd import LANES, largest, load, load_first, maximum, nearest, splat, store_bytes
 
 f32 = np.float32

@@ -13,9 +13,8 @@ from .cache import by_address, inlined, internal
 from .cells import lstm_cell
 from .matmul import product_tile
 from .pointers import int64s_at
-from .products import TILE, WIDE
+from .products import TILE, WIDE, is_paired
 from .recurrent import load_hidden, store_hidden
-from .recurrent_single import is_paired
 from .simd import LANES, load, load_first, store_bfloat16
 
 _ALL = [[(n, n) for n in range(layout.COLUMNS)]]

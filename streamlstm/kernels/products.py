@@ -4,10 +4,12 @@ AVX2 has 16 registers: a tile of 6 streams x 2 vectors has 12 sums, 2 weights, 1
 AVX-512 and NEON have 32: 6 x 4.
 """
 
+from numba import njit
+
 from .cache import internal
 from .layout import COLUMNS, HALF_CHAINS, NARROW_CHAINS
 from .matmul import product_tile
-from .simd import LANES
+from .simd import LANES, target
 
 WIDE = COLUMNS * LANES  # floats in one row of a panel, or of its sums
 TILE = 6  # streams in the main tile
@@ -50,10 +52,32 @@ one_product_pair = product_tile(1, _ALL, panels=2)
 STORED = ("float32", "float16", "bfloat16")  # and widened to be multiplied
 one_lstm = [product_tile(1, _ALL * 2, storage=precision) for precision in STORED]
 one_lstm_pair = [product_tile(1, _ALL * 2, 2, storage=precision) for precision in STORED]
+one_lstm_triple = product_tile(1, _ALL * 2, 3)
 one_three = product_tile(1, _THREE * 2)
 one_three_pair = product_tile(1, _THREE * 2, panels=2)
 one_gru = _gru1
 one_gru_pair = product_tile(1, _GRU, panels=2)
+L1_FLOATS = 6 * 1024  # floats that stay in the L1 cache, 32 KiB on most machines
+# Two panels at once keep the adders busy, if the L1 cache holds both; if it does not, it feeds no
+# more than one. With 48 KiB and a second level of 64 bytes a cycle two are always quicker (measured
+# on Zen 5; docs/decisions/memory-bound-steps.md).
+ALWAYS_PAIRED = target()[0] == "znver5"
+# Three are quicker than two and one as long as the L1 cache holds them.
+THREE_FLOATS = 2 * L1_FLOATS if ALWAYS_PAIRED else L1_FLOATS
+
+
+@njit(inline="always")
+def is_paired(panel):
+    """Tell whether a stream is multiplied with two panels of so many floats at once."""
+    return ALWAYS_PAIRED or 2 * panel <= L1_FLOATS or panel > L1_FLOATS
+
+
+@njit(inline="always")
+def are_few(panels, panel):
+    """Tell whether so many panels of so many floats are multiplied at once."""
+    if panels == 3:
+        return 3 * panel <= THREE_FLOATS
+    return panels == 1 or (panels == 2 and is_paired(panel))
 
 
 @internal

@@ -15,9 +15,9 @@ from .cells import lstm_cell
 from .layout import GROUP, PAD
 from .matmul import product_tile
 from .pointers import int64s_at
-from .products import THREE, TILE, WIDE, gru_panel, wide_panel
+from .products import THREE, TILE, WIDE, gru_panel, is_paired, wide_panel
 from .recurrent import clear_padding
-from .recurrent_single import gru_units, is_paired
+from .recurrent_single import gru_units
 from .simd import LANES, load, load_first, store, store_first
 
 ROWS = 4 * TILE  # whose inputs are multiplied together; there is room for GROUP of them

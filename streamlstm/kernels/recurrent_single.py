@@ -15,17 +15,19 @@ from .cells import (
     general_gru_cell,
     hard_gru_cell,
     lstm_cell,
-    lstm_gates,
     standard_coupled_cell,
     standard_gru_cell,
     standard_lstm_cell,
 )
+from .few_units import lstm_at_once
 from .layout import GATE_CLIP
 from .norms import norm_gates
 from .pointers import int64s_at
 from .products import (
     THREE,
     WIDE,
+    are_few,
+    is_paired,
     one_gru,
     one_gru_pair,
     one_lstm,
@@ -34,21 +36,10 @@ from .products import (
     one_three_pair,
 )
 from .recurrent import clear_padding, lstm_cells, project_and_store
-from .simd import HALVES, LANES, first_lanes, load, store, target
+from .simd import HALVES, LANES, load, store
 
 _one, _one_float16, _one_bfloat16 = one_lstm
 _pair, _pair_float16, _pair_bfloat16 = one_lstm_pair
-L1_FLOATS = 6 * 1024  # floats that stay in the L1 cache, 32 KiB on most machines
-# Two panels at once keep the adders busy, if the L1 cache holds both; if it does not, it feeds no
-# more than one. With 48 KiB and a second level of 64 bytes a cycle two are always quicker (measured
-# on Zen 5; docs/decisions/memory-bound-steps.md).
-ALWAYS_PAIRED = target()[0] == "znver5"
-
-
-@njit(inline="always")
-def is_paired(panel):
-    """Tell whether a stream is multiplied with two panels of so many floats at once."""
-    return ALWAYS_PAIRED or 2 * panel <= L1_FLOATS or panel > L1_FLOATS
 
 
 @njit(inline="always")
@@ -76,8 +67,8 @@ def _lstm(task, layer, group, precision):
     paired = is_paired(panel)
     width = 2 if paired else 1
     runs = (panels + 1) >> 1 if paired else panels
-    if precision == 0 and runs == 1:
-        _lstm_at_once(weights, w, panel, rows, h, c, S, a, o, F, H)
+    if precision == 0 and are_few(panels, panel):
+        lstm_at_once(weights, w, panel, rows, h, c, S, a, o, F, H)
         return
     for n in range(runs):
         # Every other step goes from the last panel to the first, and finds in the first level of
@@ -103,45 +94,6 @@ def _lstm(task, layer, group, precision):
         lstm_cell(S, z, rows, c + unit, S, o + unit)
     _store_hidden(rows, h, S, o, H)
     clear_padding(rows, h, H)  # an infinite input times a weight of 0 is no number
-
-
-@inlined
-def _lstm_at_once(weights, w, panel, rows, h, c, S, a, o, F, H):
-    """Advance a stream whose units are one panel, or two that are multiplied together.
-
-    No other product reads h: the cells write the new one to the state row themselves, and the next
-    step waits for nothing else. All sums are read before anything is written, or they would have to
-    be read from memory.
-    """
-    z = int64(SUMS)
-    if H > LANES:
-        _pair(S, a, rows, h, 0, weights, w, WIDE, WIDE, panel, F, H, S, z, WIDE)
-        last, shown = _units(S, z + WIDE, rows, c + LANES)
-        cell, hidden = _units(S, z, rows, c)
-        store(rows, h, hidden)
-        store(rows, c, cell)
-        store(S, o, hidden)
-        _store_last(rows, h + LANES, c + LANES, S, o + LANES, last, shown, H - LANES)
-    else:
-        _one(S, a, rows, h, 0, weights, w, WIDE, WIDE, panel, F, H, S, z, WIDE)
-        cell, hidden = _units(S, z, rows, c)
-        _store_last(rows, h, c, S, o, cell, hidden, H)
-
-
-@inlined
-def _units(S, z, rows, c):
-    """Return the new cell and hidden states of ``LANES`` units."""
-    i, f = load(S, z), load(S, z + LANES)
-    g, y = load(S, z + 2 * LANES), load(S, z + 3 * LANES)
-    return lstm_gates(i, f, g, y, load(rows, c))
-
-
-@inlined
-def _store_last(rows, h, c, S, o, cell, hidden, count):
-    hidden = first_lanes(hidden, count)  # an infinite input times a weight of 0 is no number
-    store(rows, h, hidden)
-    store(rows, c, cell)
-    store(S, o, hidden)
 
 
 @by_address

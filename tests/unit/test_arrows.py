@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "workers": "cli serving client engine wire data network files",
     "examples": "inside learn client engine wire data online network",
     "benchmarks": "fleet serving convert learn client engine wire data online backends network "
-    "kernels loadtest",
+    "kernels lazy_arrays loadtest",
 }
 # Packages of others, and who alone may import them.
 ONLY = {
