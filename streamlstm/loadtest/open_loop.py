@@ -6,13 +6,14 @@ worker counts for all requests that were due meanwhile (no coordinated omission)
 
 import ctypes
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import zmtp
-from .libzmq import compiled, now
+from .libzmq import EINTR, compiled, now
 from .load import (
     BAD_SIZE,
     ELAPSED,
@@ -120,8 +121,19 @@ def _run(
     taken, late = np.zeros(len(due), np.int64), np.zeros(len(due), np.int64)
     limits = np.array([seconds * 1e9, (seconds + GRACE) * 1e9, window], np.int64)
     framed = zmtp.framed(messages)
-    with _precise_wakeups():
-        _scheduled(clients.connections, framed, due, limits, taken, late, reply, report)
+
+    def load() -> None:
+        with _precise_wakeups():
+            _scheduled(clients.connections, framed, due, limits, taken, late, reply, report)
+
+    # Compiled code sees no Ctrl-C; this thread does, and waits meanwhile.
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(load)
+        try:
+            running.result()
+        except BaseException:
+            report[ERRNO] = EINTR  # ends it
+            raise
     outcome = check(report, reply, clients.endpoint, refusals)
     return Latencies(taken[: outcome.sent], late[: outcome.sent], outcome)
 

@@ -167,6 +167,24 @@ def test_the_clients_of_the_open_loop_take_turns(sockets: Sockets) -> None:
         assert of_one == list(range(of_one[0] % 3, 30, 3))
 
 
+def test_ctrl_c_ends_the_open_loop(sockets: Sockets) -> None:
+    seen = []
+
+    def interrupt_at_the_fifth(frame: bytes, number: int) -> bytes:
+        seen.append(number)
+        if number == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        return predict(frame, number)
+
+    with (
+        server(sockets, interrupt_at_the_fifth) as endpoint,
+        zmtp.Clients(endpoint, 2) as clients,
+        pytest.raises(KeyboardInterrupt),
+    ):
+        open_loop.scheduled(clients, REQUESTS, rate=20, seconds=20)
+    assert len(seen) < 20 * 20
+
+
 def test_a_stall_delays_all_requests_due_meanwhile() -> None:
     with processes.python_echo() as echo, zmtp.Clients(echo.endpoints["router"], 5) as clients:
 
