@@ -17,16 +17,17 @@ from numba import int64, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from . import layout, simd
+from . import layout, narrow, simd
 from .activations import absolute
 from .arguments import SUMS, arrays, span
 from .cache import by_address, inlined, internal
 from .cells import lstm_cell
 from .layout import COLUMNS
+from .narrow import store_bytes
 from .pointers import int64s_at
 from .products import TILE, WIDE, is_paired
 from .recurrent import store_hidden
-from .simd import LANES, largest, load, load_first, maximum, nearest, splat, store_bytes
+from .simd import LANES, largest, load, load_first, maximum, nearest, splat
 
 f32 = np.float32
 
@@ -116,7 +117,7 @@ def _emit(context: Any, builder: Any, kinds: Any, args: Any, rows: int, panels: 
                     for column in range(COLUMNS):
                         place = sums[p, r, column]
                         total = builder.load(place)
-                        total = simd.emit_bytes(builder, four, vectors[p, column], total)
+                        total = narrow.emit_bytes(builder, four, vectors[p, column], total)
                         builder.store(total, place)
         inputs = [moved(row, length) for row in inputs]
         first = [moved(panel, builder.mul(length, number(WIDE))) for panel in first]

@@ -25,7 +25,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from . import simd
+from . import narrow, simd
 
 Phase = Sequence[tuple[int, int]]  # pairs: which vector of a weight row adds to which sum
 
@@ -163,9 +163,9 @@ class _Tile:
         builder, lanes = self.builder, simd.LANES
         if self.storage == "bfloat16":
             start = builder.add(row, self.number(vector // 2 * 2 * lanes))
-            return simd.emit_load_bfloat16(builder, self.advance(panel, start), vector % 2 == 0)
+            return narrow.emit_load_bfloat16(builder, self.advance(panel, start), vector % 2 == 0)
         place = self.advance(panel, builder.add(row, self.number(vector * lanes)))
-        load = simd.emit_load_float16 if self.storage == "float16" else simd.emit_load
+        load = narrow.emit_load_float16 if self.storage == "float16" else simd.emit_load
         return load(builder, place)
 
     def emit(self) -> None:
@@ -225,7 +225,7 @@ class _Tile:
             for p in range(self.panels):
                 for vector, column in phase:
                     slot = self.sums[p, r, column][chain]
-                    add = simd.emit_pairs if self.storage == "pairs" else simd.emit_fma
+                    add = narrow.emit_pairs if self.storage == "pairs" else simd.emit_fma
                     builder.store(add(builder, x, loaded[p][vector], builder.load(slot)), slot)
 
     def store_sums(self) -> None:

@@ -12,10 +12,11 @@ from .arguments import SUMS, arrays, span
 from .cache import by_address, inlined, internal
 from .cells import lstm_cell
 from .matmul import product_tile
+from .narrow import store_bfloat16
 from .pointers import int64s_at
 from .products import TILE, WIDE, is_paired
 from .recurrent import load_hidden, store_hidden
-from .simd import LANES, load, load_first, store_bfloat16
+from .simd import LANES, load, load_first
 
 _ALL = [[(n, n) for n in range(layout.COLUMNS)]]
 _six, _four, _two, _one = (product_tile(rows, _ALL, storage="pairs") for rows in (6, 4, 2, 1))
