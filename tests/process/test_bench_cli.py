@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from streamlstm.errors import StreamLSTMError
 
 from ..contract.models import random_model
 from .conftest import MODEL, WorkerProcess
-from .test_serving_cli import streamlstm
+from .test_serving_cli import STREAMLSTM, streamlstm
 
 
 def test_a_worker_of_its_own_is_started_measured_and_ended(tmp_path: Path) -> None:
@@ -58,6 +59,27 @@ def test_a_worker_that_runs_keeps_nothing_of_it_and_its_refusals_are_told(tmp_pa
         other = streamlstm("bench", "--model", str(tmp_path / "other.safetensors"), *where)
         assert other.returncode == 1
         assert f"serves the model {MODEL.fingerprint[:8]}, --model is" in other.stderr
+    finally:
+        worker.stop(signal.SIGTERM)
+
+
+def test_sigterm_leaves_no_streams_with_a_worker_that_runs(tmp_path: Path) -> None:
+    model = tmp_path / "m.safetensors"
+    MODEL.save(model)
+    worker = WorkerProcess(model)
+    try:
+        where = ("--router", worker.endpoints["router"], "--streams", "20", "--rate", "5")
+        bench = subprocess.Popen([*STREAMLSTM, "bench", "--model", str(model), *where])
+        try:
+            with worker.client() as client:
+                while not list(client.list_streams()):
+                    assert bench.poll() is None
+                bench.terminate()
+                assert bench.wait(60) == 143
+                assert list(client.list_streams()) == []
+        finally:
+            bench.kill()
+            bench.wait()
     finally:
         worker.stop(signal.SIGTERM)
 

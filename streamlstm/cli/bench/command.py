@@ -6,7 +6,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Option
+from typer import Exit, Option
+
+from streamlstm.cli.signals import sigterm_as_interrupt
 
 if TYPE_CHECKING:
     from streamlstm.cli.bench.measure import Result
@@ -68,11 +70,14 @@ def bench(
         check_picture(out)
     network = Model.load(model)
     options = ("--capacity", str(streams), "--threads", str(threads))
-    try:
-        with nullcontext(router) if router else own_worker(model, options) as endpoint:
-            result = _run(endpoint, network, streams, clients, rate, seconds, router is not None)
-    except LoadError as error:
-        raise StreamLSTMError(str(error)) from None
+    with sigterm_as_interrupt() as interruption:  # what is tidied up is tidied up then, too
+        try:
+            with nullcontext(router) if router else own_worker(model, options) as endpoint:
+                result = _run(endpoint, network, streams, clients, rate, seconds, bool(router))
+        except LoadError as error:
+            raise StreamLSTMError(str(error)) from None
+        except KeyboardInterrupt:
+            raise Exit(interruption.status) from None
     _print(result)
     if out is not None:
         _draw(out, result, f"{model.name}: {streams:,} streams, {clients} clients")
