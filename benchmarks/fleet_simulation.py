@@ -81,9 +81,8 @@ def main() -> None:
     arguments.add_argument("--machines", type=int, default=1_000)
     options = arguments.parse_args()
     row, faults = schedules("random schedules", run, options.schedules, options.seed)
-    many, more = schedules(
-        "schedules of many machines", machine_schedule.run, options.schedules // 2, options.seed
-    )
+    late = partial(machine_schedule.run, hello_after=machine_schedule.LATE)
+    many, more = schedules("schedules of many machines", late, options.schedules // 2, options.seed)
     faults += more
     rows = [row, many, *large(options.machines)]
     note = f"{options.machines:,} machines have {1024 * STREAMS_A_PARTITION:,} streams"

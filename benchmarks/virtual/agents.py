@@ -84,6 +84,7 @@ class Agents:
         self.led = 0  # how often somebody began to lead
         self._started, self._killed = 0, set[int]()
         self._joined_so_far = 0
+        self.hello_after = 0.0
         self.told = 0
 
     def _cut(self, agent: Agent) -> None:
@@ -147,8 +148,17 @@ class Agents:
         self.workers[name] = worker
         self.store.members[name] = pid
         worker.renew(self.clock.now)
-        agent.hellos[name] = where
-        self._say(agent, lambda leader: leader.coordinator.serves(where, pid))
+
+        def hello() -> None:
+            if lives():
+                agent.hellos[name] = where
+                self._say(agent, lambda leader: leader.coordinator.serves(where, pid))
+
+        if self.hello_after:
+            after = self.hello_after * (pid % 3) / 2
+            self.clock.after(after, lambda: agent.does(hello))
+        else:
+            hello()
 
         def commit() -> None:
             if lives():

@@ -89,11 +89,14 @@ class Leaders(Agents):
         members = set(self.store.members)
         actions = coordinator.joined(machine, agent.workers, running, agent.run)
         waiting = set() if coordinator.takeover is None else set(coordinator.takeover.waiting)
-        for worker, where in hellos.items():
-            if worker in waiting:
-                actions += coordinator.found(worker, running[worker])
-            elif worker in members:
-                actions += coordinator.serves(where, running[worker])
+        for worker, pid in running.items():
+            where = hellos.get(worker)
+            if where is None and worker in waiting:
+                coordinator.begins(worker)
+            elif where is not None and worker in waiting:
+                actions += coordinator.found(where, pid)
+            elif where is not None and worker in members:
+                actions += coordinator.serves(where, pid)
         for worker in sorted(each for each in waiting if machine_of(each) == machine):
             if worker not in running:
                 actions += self._died(leader, worker, 0.0)

@@ -16,9 +16,17 @@ KINDS = {"kill": 6, "lose": 3, "leader": 2, "stop": 3, "wake": 3, "join": 4, "le
 KINDS |= {"scale": 2, "move": 4, "drain": 1, "hasty": 6}
 HASTE = 0.012  # seconds after which whoever leads is lost while a partition moves, at most
 
+LATE = 0.2  # seconds after which a worker that is a member says that it serves, at most
 
-def run(seed: int) -> Outcome:
+
+def run(seed: int, hello_after: float = 0.0) -> Outcome:
     """Run the schedule of a seed.
+
+    Parameters
+    ----------
+    seed : int
+    hello_after : float
+        Seconds for which a worker may be a member before it says that it serves, at most.
 
     Raises
     ------
@@ -26,17 +34,18 @@ def run(seed: int) -> Outcome:
         If anything is wrong; the message begins with the seed.
     """
     try:
-        return _run(random.Random(seed))
+        return _run(random.Random(seed), hello_after)
     except AssertionError as fault:
         raise FaultError(f"seed {seed}: {fault}") from fault
     except (ArithmeticError, LookupError, StopIteration, TypeError, ValueError) as error:
         raise FaultError(f"seed {seed}: {error!r}") from error
 
 
-def _run(chance: random.Random) -> Outcome:
+def _run(chance: random.Random, hello_after: float) -> Outcome:
     clock = Clock()
     publisher = Publisher(clock, chance)
     fleet = Machines(clock, chance, PARTITIONS, publisher.confirm)
+    fleet.hello_after = hello_after
     for number in range(chance.randrange(1, MOST_MACHINES + 1)):
         fleet.join(f"m{number}", chance.randrange(1, MOST_WORKERS + 1))
     publisher.start(fleet)

@@ -102,12 +102,19 @@ class Coordinator(Orders):
             self.members[name].new = False
         return [self.owned.publish()]
 
-    def found(self, name: str, pid: int) -> list[Action]:
+    def found(self, where: wire.FleetWorker, pid: int) -> list[Action]:
         """Note that a worker of :meth:`take_over` is there; ask it how far its moves are."""
-        self.members[name].pid, self.members[name].starts = pid, True
+        name, member = where.name, self.members[where.name]
+        member.where, member.pid, member.starts = where, pid, True
+        self.list_workers()  # it may have begun anew at another place
         reason = "reload: another machine has begun to lead the fleet"
         told = {"table": (self.table.to_value(),), "forget-reload": (reason,), "report": ()}
         return [Tell(name, what, fields) for what, fields in told.items()]
+
+    def begins(self, name: str) -> None:
+        """Note that a worker of :meth:`take_over` has begun anew: nothing of it moves."""
+        self.members[name].where = None  # until it serves
+        self.reported(name, (), ())
 
     def reported(self, name: str, departing: Any, arriving: Any) -> None:
         """Note how far the moves of a worker are."""

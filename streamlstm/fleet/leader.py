@@ -59,11 +59,14 @@ class Leader(Supervisor):
         self._do(coordinator.joined(machine, workers, pids, run))
         waiting = set() if coordinator.takeover is None else set(coordinator.takeover.waiting)
         for worker, pid, hello in runs:
-            if worker in waiting and hello is not None:
+            if hello is None:
+                if worker in waiting:
+                    coordinator.begins(worker)
+            elif worker in waiting:
                 self._serving.add(worker)
                 self.watch.metrics[worker] = hello[-1]
-                self._do(coordinator.found(worker, pid))
-            elif worker in members and hello is not None:
+                self._do(coordinator.found(wire.FleetWorker(worker, *hello[2:5]), pid))
+            elif worker in members:
                 self._said(worker.encode(), wire.Control("hello", list(hello)))
         running = {each.worker for each in runs}
         for worker in [each for each in waiting if machine_of(each) == machine]:

@@ -38,7 +38,7 @@ def test_nothing_is_lost_doubled_or_left_over(seeds: range) -> None:
 def test_nothing_is_lost_when_machines_are(seeds: range) -> None:
     """Nor when the one that leads is lost, or stopped and woken."""
     for seed in seeds:
-        machine_schedule.run(seed)
+        machine_schedule.run(seed, seed % 2 * machine_schedule.LATE)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +92,11 @@ def test_what_people_want_outlives_who_leads(
 )
 def test_a_schedule_of_machines_that_was_wrong_once(seed: int) -> None:
     machine_schedule.run(seed)
+
+
+@pytest.mark.parametrize("seed", [1096, 3132, 3839])
+def test_who_is_a_member_and_does_not_serve_yet_is_not_waited_for(seed: int) -> None:
+    machine_schedule.run(seed, machine_schedule.LATE)
 
 
 @pytest.mark.parametrize(

@@ -95,3 +95,30 @@ def test_a_worker_that_is_to_leave_and_does_not_run_keeps_no_machine() -> None:
     leader.owned.give(leader.owned.of("b.w0"), "a.w0")
     assert Dismiss("b") in leader.advance()
     assert set(leader.members) == {"a.w0"}
+
+
+def test_a_worker_that_has_begun_anew_is_not_asked_how_far_its_moves_are() -> None:
+    """It may be a member for a while before it serves, and its former self be in the table."""
+    before = settled(a=1, b=1)
+    before.died("b.w0")
+    leader = next_leader(before.owned.record, "a.w0", "b.w0")
+    leader.joined("a", 1, {"a.w0": 1}, "a")
+    leader.reported("a.w0", [], [])
+    assert leader.finish_takeover({}) == []
+    leader.joined("b", 1, {"b.w0": 2}, "b")
+    leader.begins("b.w0")
+    leader.serves(where("b.w0"), 2)
+    assert Tell("b.w0", "own", ([],)) not in leader.finish_takeover({})
+    assert leader.is_ready
+
+
+def test_a_worker_that_has_begun_anew_elsewhere_is_found_there() -> None:
+    before = settled(a=1, b=1)
+    leader = next_leader(before.owned.record, "a.w0", "b.w0")
+    there = where("b.w0")._replace(router="tcp://elsewhere")
+    for each in (where("a.w0"), there):
+        leader.found(each, 1)
+        leader.reported(each.name, [], [])
+    leader.finish_takeover({})
+    assert there in leader.table.workers
+    assert there.router in leader.live()
