@@ -303,6 +303,22 @@ def test_who_may_not_join_is_told_why(machines: Machines, tmp_path: Path) -> Non
     assert {name: each["pid"] for name, each in machines.any().workers().items()} == before
 
 
+def test_who_begins_to_lead_does_not_wait_for_workers_that_have_left_unheard(
+    machines: Machines,
+) -> None:
+    """An agent ends before it has joined the next leader; its worker gives up its membership."""
+    machines.settle()
+    leader = machines.running.pop(machines.leader())
+    silent, last = machines.running.values()
+    silent.process.send_signal(signal.SIGSTOP)
+    leader.lose()
+    wait_until(last.leads)
+    silent.process.kill()
+    machines.running.pop(silent.name).join()
+    machines.settle()
+    machines.start(leader.name, silent.name)
+
+
 def test_a_model_goes_to_all_machines_and_one_that_is_drained_ends(machines: Machines) -> None:
     machines.settle()
     a, b, c = (machines.running[name] for name in "abc")
@@ -324,19 +340,3 @@ def test_a_model_goes_to_all_machines_and_one_that_is_drained_ends(machines: Mac
     assert machines.running.pop("b").join() == 0
     machines.settle()
     assert set(a.workers()) == {"a.w0", "c.w0", "c.w1"}
-
-
-def test_who_begins_to_lead_does_not_wait_for_workers_that_have_left_unheard(
-    machines: Machines,
-) -> None:
-    """An agent ends before it has joined the next leader; its worker gives up its membership."""
-    machines.start(*({"a", "b", "c"} - set(machines.running)))
-    machines.settle()
-    leader = machines.running.pop(machines.leader())
-    silent, last = machines.running.values()
-    silent.process.send_signal(signal.SIGSTOP)
-    leader.lose()
-    wait_until(last.leads)
-    silent.process.kill()
-    machines.running.pop(silent.name).join()
-    machines.settle()
