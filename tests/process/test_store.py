@@ -162,6 +162,8 @@ def test_a_store_that_cannot_be_this_workers_is_refused(
     worker = start()
     where = f"lmdb:{tmp_path / 'store'}"
     assert "in use by another worker" in refused(str(model_file), "--store", where)
+    with worker.client() as client:
+        client.step("a", [1.0, 2.0])
     worker.stop()
     other = tmp_path / "other.safetensors"
     random_model([LSTM(2, 9), Dense(9, 3)]).save(other)
