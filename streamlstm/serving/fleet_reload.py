@@ -45,6 +45,7 @@ class FleetReload:
         self._wanted = False  # by a client, which waits for the response
         self._number = 0  # of the reload under way, 0 if there is none
         self._said = False
+        self._next: tuple[int, bool, str] | None = None  # waits until that has been cancelled
         self.commands: dict[str, Callable[..., None]] = {
             "prepare": self._prepare,
             "switch": self._switch,
@@ -61,6 +62,9 @@ class FleetReload:
         self._tell(0, WANTED, anew)
 
     def _prepare(self, number: int, anew: bool, file: str) -> None:
+        if self._number:
+            self._next = number, anew, file
+            return
         try:
             self._reloader.begin(anew, self._folder / file, hold=True)
         except StreamLSTMError as error:
@@ -75,9 +79,12 @@ class FleetReload:
     def _cancel(self, number: int, reason: str) -> None:
         if number == self._number:
             self._reloader.cancel(reason)
+        elif self._next is not None and number == self._next[0]:
+            self._next = None
 
     def _forget(self, reason: str) -> None:
         """Give up a change of a supervisor that is none any more, unless it is done here."""
+        self._next = None
         if self._number:
             self._reloader.cancel(reason)
         elif self._held is not None:
@@ -112,6 +119,9 @@ class FleetReload:
                 self._answer = response
             else:
                 self._held = response
+            if self._next is not None:
+                following, self._next = self._next, None
+                self._prepare(*following)
         elif (fingerprint := self._reloader.prepared) and not self._said:
             self._said = True
             self._tell(self._number, PREPARED, fingerprint)
