@@ -78,25 +78,24 @@ class Exchange:
 
     def receive(self, down_to: int) -> None:
         """Compare replies until so few are under way."""
-        while len(self._under_way) > (0 if self._refused else down_to):
+        while self._refused or len(self._under_way) > down_to:
+            if not self._under_way:
+                self._ask_again()
             message, answer = self._under_way.popleft()
             reply = self._asker.recv()
             if reply != answer:
                 self._refuse(message, answer, wire.decode_reply(reply))
-        if self._refused:
-            refused, self._refused = self._refused, []
-            for message, answer in refused:
-                self._ask(message, answer)
-            self.receive(down_to)
+
+    def _ask_again(self) -> None:
+        self.delays += 1
+        assert self.delays < 1000
+        refused, self._refused = self._refused, []
+        for message, answer in refused:
+            self._ask(message, answer)
 
     def _refuse(self, message: bytes, answer: bytes, error: Any) -> None:
         assert isinstance(error, wire.Error), error
-        if error.code == "busy":
-            self.delays += 1
-            assert self.delays < 1000, error
-        else:
-            assert error.code == "gap", error
-            assert self._refused, error
+        assert error.code == "busy" or (error.code == "gap" and self._refused), error
         self._refused.append((message, answer))
 
 

@@ -116,7 +116,7 @@ def kill_around_a_change(
         with again.client() as client:
             assert client.info()["model"]["fingerprint"] == new.fingerprint
             for stream in STREAMS:
-                blob = client.export_stream(stream)
+                blob = exported(client, stream)
                 seq = seq_of(blob)
                 assert certain[stream] <= seq <= sent[stream]
                 assert blob in candidates(stream, certain[stream], seq, old, new, anew)
@@ -129,6 +129,16 @@ def try_to_start(deployment: Deployment, *options: str) -> tuple[WorkerProcess |
         return deployment.start(*options), ""
     except AssertionError as refused:
         return None, str(refused)
+
+
+def exported(client: Client, stream: str) -> bytes:
+    """Export a stream; a worker waits a quarter of a second for Redis, then it is asked again."""
+    while True:
+        try:
+            return client.export_stream(stream)
+        except RemoteError as error:
+            if error.code != "busy":
+                raise
 
 
 def candidates(
