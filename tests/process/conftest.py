@@ -20,7 +20,7 @@ from benchmarks.live.verification import without_producer
 from streamlstm import LSTM, Dense, Engine, wire
 from streamlstm.client.client import Client
 from streamlstm.client.subscriber import Subscriber
-from streamlstm.errors import WorkerTimeoutError
+from streamlstm.errors import RemoteError, WorkerTimeoutError
 
 from ..contract.models import random_model
 from ..redis_server import Redis
@@ -168,6 +168,16 @@ def assert_same_state(client: Client, engine: Engine, stream: wire.StreamId) -> 
     """Compare a stream of a worker with one of an engine, but for who feeds it."""
     here, there = engine.export_stream(stream), client.export_stream(stream)
     assert without_producer(there) == without_producer(here)
+
+
+def exported(client: Client, stream: wire.StreamId) -> bytes:
+    """Export a stream; a worker waits a quarter of a second for Redis, then it is asked again."""
+    while True:
+        try:
+            return client.export_stream(stream)
+        except RemoteError as error:
+            if error.code != "busy":
+                raise
 
 
 def predicted(y: float) -> bytes:

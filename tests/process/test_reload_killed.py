@@ -17,7 +17,7 @@ from streamlstm.errors import RemoteError
 
 from ..exhaustive import exhaustive
 from ..redis_server import Redis, needs_redis
-from .conftest import Sockets, WorkerProcess
+from .conftest import Sockets, WorkerProcess, exported
 from .reloading import MODELS, OTHER, ROUNDS, Deployment, x_of
 
 
@@ -129,16 +129,6 @@ def try_to_start(deployment: Deployment, *options: str) -> tuple[WorkerProcess |
         return deployment.start(*options), ""
     except AssertionError as refused:
         return None, str(refused)
-
-
-def exported(client: Client, stream: str) -> bytes:
-    """Export a stream; a worker waits a quarter of a second for Redis, then it is asked again."""
-    while True:
-        try:
-            return client.export_stream(stream)
-        except RemoteError as error:
-            if error.code != "busy":
-                raise
 
 
 def candidates(
