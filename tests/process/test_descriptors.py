@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.live.broker_peers import MqttPeer
 from benchmarks.live.brokers import Mosquitto
-from streamlstm import Client
+from streamlstm import Client, ReplayingPublisher
 from streamlstm.errors import RemoteError, WorkerTimeoutError
 
 from .bridge_process import BridgeProcess, needs, wait_until
@@ -110,6 +110,24 @@ def test_what_speaks_http(command: tuple[str, ...], tmp_path: Path) -> None:
         status = web.stop()
         started.stop()
     assert status == 0
+
+
+def test_a_publisher(
+    worker: Callable[[], WorkerProcess], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its worker is at another place, and the file that says so cannot be read."""
+    first = worker()
+    with ReplayingPublisher(endpoints=tmp_path / "model.endpoints.json", retry=0.1) as publisher:
+        publisher.send("pump-0", [1.0, 2.0])
+        publisher.flush()
+        first.stop(signal.SIGKILL)
+        second = worker()
+        with no_descriptor_left(os.getpid(), whatever_is_closed=True):
+            publisher.send("pump-0", [1.0, 2.0])
+            wait_until(lambda: "no connection can be made: Too many" in caplog.text, caplog.text)
+        publisher.flush()
+    with second.client() as client:
+        assert client.last_seqs(["pump-0"]) == [2]
 
 
 @needs(Mosquitto)

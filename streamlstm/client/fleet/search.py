@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 from ... import wire
 from ...errors import EndpointError
+from ..descriptors import NoDescriptorError
 from .seeds import Seeds
 
 _LOG = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class TableSearch:
         self._turn = 0
         self.interval = math.inf  # in which it is asked although nothing is missing
         self._away: set[str] = set()  # workers that are not there any more: asked last
+        self._remedy = seeds.remedy
         self._silent_from: float | None = None  # when somebody was asked whom nobody has answered
 
     def begin(self, moment: float, without: str | None = None) -> None:
@@ -78,7 +80,7 @@ class TableSearch:
         """Say that nobody answers; a person may have to do something."""
         _LOG.warning(
             "%s: no worker answers (%s); it is asked on. %s",
-            *(self._seeds.text, ", ".join(routers[:3]) or "none is named", self._seeds.remedy),
+            *(self._seeds.text, ", ".join(routers[:3]) or "none is named", self._remedy),
         )
 
     def found(self, table: wire.FleetTable, alone: Callable[[], bool]) -> None:
@@ -91,6 +93,9 @@ class TableSearch:
         known = [] if self.table is None else [worker.router for worker in self.table.workers]
         try:
             seeds: Iterable[str] = self._seeds.routers()
+            self._remedy = self._seeds.remedy
+        except NoDescriptorError as error:
+            seeds, self._remedy = (), str(error).capitalize()
         except EndpointError:  # the file is being replaced, or its fleet has ended
             seeds = ()
         found = list(dict.fromkeys([*known, *seeds]))

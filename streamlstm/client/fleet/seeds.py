@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from ... import wire
 from ...errors import EndpointError, shown
 from ..connection import MAX_ENDPOINT, check_endpoint
+from ..descriptors import opening
 
 Endpoints: TypeAlias = str | PathLike[str] | None
 SOCKETS = ("router", "pull", "xpub")
@@ -35,7 +36,7 @@ class Seeds:
     Raises
     ------
     EndpointError
-        If there is no such file, or it is something else.
+        If there is no such file, it is something else, or no file can be opened any more.
     """
 
     def __init__(self, where: str | PathLike[str]) -> None:
@@ -80,7 +81,8 @@ class Seeds:
     @staticmethod
     def _read(path: Path) -> dict[str, Any]:
         try:
-            found: dict[str, Any] = json.loads(path.read_text())
+            with opening():
+                found: dict[str, Any] = json.loads(path.read_text())
             if "workers" in found:
                 for each in found["workers"]:
                     each.get("router")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time as clock
@@ -20,6 +21,8 @@ from .protocol import ReplayProtocol, Request
 from .thread import SendingThread
 
 FindEndpoint: TypeAlias = Callable[[], str]
+
+_LOG = logging.getLogger(__name__)
 
 _MAX_WAIT = 60.0  # seconds
 
@@ -119,8 +122,12 @@ class Sender(SendingThread):
             return False
         self._find_again = now + self._retry
         before = self.endpoint
-        with suppress(EndpointError):  # it is down, and its next endpoint is not known yet
+        try:
             self.endpoint = self._find_endpoint()
+        except NoDescriptorError as error:
+            _LOG.warning("%s", error)
+        except EndpointError:  # it is down, and its next endpoint is not known yet
+            pass
         return self.endpoint != before
 
     def _next_moment(self) -> float:
