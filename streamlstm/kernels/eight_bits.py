@@ -25,6 +25,7 @@ from .cells import lstm_cell
 from .layout import COLUMNS
 from .narrow import store_bytes
 from .pointers import int64s_at
+from .prefetching import prefetch_units
 from .products import TILE, WIDE, is_paired
 from .recurrent import store_hidden
 from .simd import LANES, largest, load, load_first, maximum, nearest, splat
@@ -196,6 +197,7 @@ def lstm_bytes(task, layer, group, _):
     for unit in range(0, H, LANES):
         for m in range(0, count, TILE):
             tile = min(TILE, count - m)
+            prefetch_units(task, group, program, layer, m, tile, unit)
             _panel(S, a + m * stride, stride, weights, w, K0, K1, S, z, tile)
             for r in range(tile):
                 cell = slots[first + m + r] * row_size + c + unit

@@ -167,8 +167,9 @@ TASK = 72
     GROUP_PARITY,
     GROUP_PROGRAM,  # address of the program that the kernels of layers read
     GROUP_ROWS,  # how many rows a layer over the rows of a window has made
-) = range(8)
-GROUP_SIZE = 8
+    GROUP_LAST,  # position in the block behind the last group
+) = range(9)
+GROUP_SIZE = 16  # cache lines of its own
 
 # Codes of activations, in the order of the table below.
 LINEAR, RELU, TANH, SIGMOID, HARD_SIGMOID, HARD_TANH, AFFINE, SCALED_TANH, LEAKY_RELU = range(9)

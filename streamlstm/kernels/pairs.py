@@ -14,6 +14,7 @@ from .cells import lstm_cell
 from .matmul import product_tile
 from .narrow import store_bfloat16
 from .pointers import int64s_at
+from .prefetching import prefetch_units
 from .products import TILE, WIDE, is_paired
 from .recurrent import load_hidden, store_hidden
 from .simd import LANES, load, load_first
@@ -66,6 +67,7 @@ def lstm_pairs(task, layer, group, _):
     for unit in range(0, H, LANES):
         for m in range(0, count, TILE):
             tile = min(TILE, count - m)
+            prefetch_units(task, group, program, layer, m, tile, unit)
             _panel(S, a + m * stride, stride, weights, w, pairs, S, z, tile)
             for r in range(tile):
                 cell = slots[first + m + r] * row_size + c + unit

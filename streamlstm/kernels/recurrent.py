@@ -24,6 +24,7 @@ from .cells import (
 from .feedforward import activate_rows, product
 from .layout import GATE_CLIP, GROUP, PAD
 from .norms import norm_gates
+from .prefetching import prefetch_units
 from .products import THREE, TILE, WIDE, gru_panel, three_panel, wide_panel
 from .simd import LANES, fma, load, store
 
@@ -76,6 +77,7 @@ def lstm(task, layer, group, _):
     for unit in range(0, H, LANES):
         for m in range(0, count, TILE):
             tile = min(TILE, count - m)
+            prefetch_units(task, group, program, layer, m, tile, unit)
             wide_panel(S, a + m * stride, stride, weights, w, K, S, z, int64(WIDE), tile)
             for r in range(tile):
                 cell = slots[first + m + r] * row_size + c + unit
@@ -97,6 +99,7 @@ def lstm_options(task, layer, group, _):
     for unit in range(0, program[layer + layout.UNITS], LANES):
         for m in range(0, count, TILE):
             tile = min(TILE, count - m)
+            prefetch_units(task, group, program, layer, m, tile, unit)
             _gate_panel(program, layer, S, a + m * stride, stride, weights, w, K, z, WIDE, tile)
             lstm_cells(
                 weights, program, layer, rows, slots, first + m, tile,
@@ -275,6 +278,7 @@ def gru(task, layer, group, _):
     for unit in range(0, H, LANES):
         for m in range(0, count, TILE):
             tile = min(TILE, count - m)
+            prefetch_units(task, group, program, layer, m, tile, unit)
             gru_panel(S, a + m * stride, stride, weights, w, F, H, S, z, tile)
             place = o + m * stride
             _gru_cells(weights, program, layer, rows, slots, first + m, tile, S, z, unit, place)

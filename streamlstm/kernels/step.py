@@ -149,6 +149,7 @@ def step_range(task, first, last, thread):
     group = int64s_at(address, layout.GROUP_SIZE)
     group[layout.GROUP_SCRATCH] = scratch
     group[layout.GROUP_PROGRAM] = fields[layout.TASK_PROGRAM]
+    group[layout.GROUP_LAST] = last
     staged = fields[layout.TASK_BEFORE] != 0
     functions = int64(layout.TASK_LAYERS)
     if last - first == 1:
