@@ -116,6 +116,41 @@ def _run_layers(task, fields, program, group, address, functions, a, o):
     return a
 
 
+@inlined
+def _opened(task, thread):
+    """Return the arrays of a task; of a thread the scratch, the group and the address of that."""
+    fields = int64s_at(task, layout.TASK)
+    scratch = fields[layout.TASK_SCRATCH] + 4 * fields[layout.TASK_SCRATCH_SIZE] * thread
+    address = fields[layout.TASK_GROUPS] + 8 * layout.GROUP_SIZE * thread
+    group = int64s_at(address, layout.GROUP_SIZE)
+    group[layout.GROUP_SCRATCH] = scratch
+    group[layout.GROUP_PROGRAM] = fields[layout.TASK_PROGRAM]
+    return (
+        fields,
+        floats_at(fields[layout.TASK_WEIGHTS], UNBOUNDED),
+        int64s_at(fields[layout.TASK_PROGRAM], UNBOUNDED),
+        floats_at(fields[layout.TASK_X], UNBOUNDED),
+        floats_at(fields[layout.TASK_Y], UNBOUNDED),
+        floats_at(scratch, UNBOUNDED),
+        group,
+        address,
+    )
+
+
+@inlined
+def _step_row(task, fields, weights, program, X, Y, S, group, address, stream, row):
+    """Step one stream by a row of X into that of Y, by itself.
+
+    What loops over groups and rows prepare would take longer.
+    """
+    fields[layout.TASK_PARITY] ^= 1
+    group[layout.GROUP_PARITY] = fields[layout.TASK_PARITY]
+    a, o = int64(ROWS_AT), _begin(program, group, stream, 1)
+    _scale_inputs(weights, program, X, S, a, row, 1)
+    a = _run_layers(task, fields, program, group, address, int64(layout.TASK_SINGLES), a, o)
+    _scale_outputs(weights, program, X, Y, S, a, row, 1)
+
+
 @by_address
 def step_range(task, first, last, thread):
     """Step the streams ``first`` to ``last`` of a task's block once.
@@ -138,30 +173,17 @@ def step_range(task, first, last, thread):
     thread : int
         Whose working memory is used.
     """
-    fields = int64s_at(task, layout.TASK)
-    weights = floats_at(fields[layout.TASK_WEIGHTS], UNBOUNDED)
-    program = int64s_at(fields[layout.TASK_PROGRAM], UNBOUNDED)
-    X = floats_at(fields[layout.TASK_X], UNBOUNDED)
-    Y = floats_at(fields[layout.TASK_Y], UNBOUNDED)
-    scratch = fields[layout.TASK_SCRATCH] + 4 * fields[layout.TASK_SCRATCH_SIZE] * thread
-    S = floats_at(scratch, UNBOUNDED)
-    address = fields[layout.TASK_GROUPS] + 8 * layout.GROUP_SIZE * thread
-    group = int64s_at(address, layout.GROUP_SIZE)
-    group[layout.GROUP_SCRATCH] = scratch
-    group[layout.GROUP_PROGRAM] = fields[layout.TASK_PROGRAM]
+    fields, weights, program, X, Y, S, group, address = _opened(task, thread)
     group[layout.GROUP_LAST] = last
     staged = fields[layout.TASK_BEFORE] != 0
     functions = int64(layout.TASK_LAYERS)
     if last - first == 1:
+        if not staged:
+            _step_row(task, fields, weights, program, X, Y, S, group, address, first, first)
+            return
         functions = int64(layout.TASK_SINGLES)
         fields[layout.TASK_PARITY] ^= 1
         group[layout.GROUP_PARITY] = fields[layout.TASK_PARITY]
-        if not staged:  # by itself: what loops over groups and rows prepare takes longer
-            a, o = int64(ROWS_AT), _begin(program, group, first, 1)
-            _scale_inputs(weights, program, X, S, a, first, 1)
-            a = _run_layers(task, fields, program, group, address, functions, a, o)
-            _scale_outputs(weights, program, X, Y, S, a, first, 1)
-            return
     denormals = int64(0)
     if staged:  # once for all kernels: it takes 4 ns
         denormals = flush_denormals()
@@ -212,7 +234,14 @@ def step_run(task, slot, X, Y, times):
     ``times`` is the address of float64[T], event times, NaN for none; 0 if there are none.
     """
     function = _point(task, slot, X, Y, times)
-    fields = int64s_at(task, layout.TASK)
+    fields, weights, program, inputs, results, S, group, address = _opened(task, int64(0))
+    if fields[layout.TASK_BEFORE] == 0:
+        group[layout.GROUP_LAST] = 1
+        for row in range(len(X)):
+            _step_row(
+                task, fields, weights, program, inputs, results, S, group, address, int64(0), row
+            )
+        return
     for _ in range(len(X)):
         call_at(function, task, int64(0), int64(1), int64(0))
         fields[layout.TASK_X] += 4 * X.shape[1]
