@@ -10,9 +10,10 @@ from ..errors import BadValueError, shown
 from .block_packing import pack_times
 from .ids import StreamId, check_stream_id
 from .input_schema import InputSchema
+from .numbers import MAX_NUMBER, SPARSE, shown_seq
 from .prediction import Predictions
 from .stepping import Stepping
-from .validation import MAX_SEQ, check_column, check_seq, check_time
+from .validation import check_column, check_seq, check_time
 
 Float32Array = NDArray[np.float32]
 
@@ -158,10 +159,11 @@ def _check(
 def _check_first(stream: StreamId, seq: int, last: int, count: int) -> int:
     """Return the number of the first observation, if all of them have one."""
     seq = check_seq(stream, seq, last)
-    if seq and seq + count - 1 > MAX_SEQ:
+    most = SPARSE - 1 if seq < SPARSE else seq | MAX_NUMBER  # of its generation
+    if seq and seq + count - 1 > most:
         raise BadValueError(
-            f"stream {shown(stream)}: expected numbers up to 2**64 - 1, got {count} observations "
-            f"from {seq} on."
+            f"stream {shown(stream)}: expected numbers up to {shown_seq(most)}, got {count} "
+            f"observations from {shown_seq(seq)} on."
         )
     return seq
 

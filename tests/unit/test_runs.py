@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamlstm import LSTM, Dense, Engine, Model, Online
+from streamlstm import LSTM, Dense, Engine, Model, Online, sparse_seq
 from streamlstm.backends import cpu, work
 from streamlstm.engine import offline
 from streamlstm.errors import (
@@ -92,14 +92,15 @@ def test_a_run_that_is_refused_changes_nothing(backend: str) -> None:
     assert engine.export_stream("a") == before
 
 
-def test_numbers_of_a_run_end_where_numbers_end() -> None:
-    engine = Engine(PLAIN, 1)
-    engine.run("a", rows(1), seq=1)
-    engine._table.seq[engine._table.slot("a")] = 2**64 - 3
-    with pytest.raises(BadValueError, match="up to 2"):
-        engine.run("a", rows(3), seq=2**64 - 2)
-    engine.run("a", rows(2), seq=2**64 - 2)
-    assert engine.last_seq("a") == 2**64 - 1
+@pytest.mark.parametrize("generation", [0, 2**15 - 1])
+def test_sparse_numbers_of_a_run_stay_in_their_generation(generation: int) -> None:
+    engine, last = Engine(PLAIN, 1), sparse_seq(2**48 - 1, generation)
+    engine.run("a", rows(1), seq=last - 2)
+    with pytest.raises(BadValueError, match=r"up to 281474976710655 \(sparse.*, got 3"):
+        engine.run("a", rows(3), seq=last - 1)
+    assert engine.last_seq("a") == last - 2
+    engine.run("a", rows(2), seq=last - 1)
+    assert engine.last_seq("a") == last
 
 
 def test_a_model_with_a_calendar_needs_every_time_of_a_run() -> None:
