@@ -135,6 +135,8 @@ def test_the_page_draws_tells_of_an_anomaly_and_survives_a_restart(
         context.close()
         worker.stop(signal.SIGKILL)
         assert web.stop() == 0
+    assert "no answer from tcp://" in web.said
+    assert f"{worker.endpoints['router']} answers again" in web.said
 
 
 def keyboard_and_phone(page: Any) -> None:

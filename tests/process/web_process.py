@@ -34,7 +34,7 @@ class WebProcess:
     def stop(self, number: int = signal.SIGTERM) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)
-        self.process.communicate(timeout=30)
+        self.said += self.process.communicate(timeout=30)[1] or ""
         return self.process.returncode
 
 

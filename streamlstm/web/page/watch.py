@@ -101,6 +101,8 @@ class Watch:
                 info = await client.info()
                 is_new = self._meet(info["model"])
                 self.health = health.take(info) | {"asked": clock.time()}
+                if self.problem is not None and not is_new:
+                    _LOG.warning("%s answers again", client.endpoint)
                 self.problem = None
                 if is_new:
                     await asyncio.to_thread(self._find_gates, info)
