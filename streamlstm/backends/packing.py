@@ -129,12 +129,14 @@ def pack_lstm_bytes(weights: Weights, lanes: int) -> Float32Array:
 
     Those of x and of h have scales of their own, and begin in words of their own.
     """
+    from ..kernels.narrow import SHIFT
+
     width = COLUMNS * lanes
     parts = [by_unit(weights["bias"][:, None], 4, lanes).reshape(-1, 1, width)]
     rows = []
     for name in ("weight_ih", "weight_hh"):
         levels, scale = to_bytes(weights[name])
-        start = -128 * levels.sum(1, keepdims=True, dtype=np.int32)
+        start = -SHIFT * levels.sum(1, keepdims=True, dtype=np.int32)
         for column in (start.view(np.float32), scale):
             parts.append(by_unit(column, 4, lanes).reshape(-1, 1, width))
         bytes_ = by_unit(np.pad(levels, ((0, 0), (0, -levels.shape[1] % 4))), 4, lanes)

@@ -5,8 +5,8 @@ and the hidden state has another, that of their largest magnitude; both are roun
 Sums are integers, and exact: they are the same however a stream is stepped, bit for bit. Only for
 processors that have the instruction (``simd.BYTES``).
 
-Of the factors of a product one is unsigned: inputs are shifted by 128, and sums start with -128
-times the sum of their weights.
+Where the first factor of a product is unsigned, inputs are shifted by 128, and sums start with -128
+times the sum of their weights (``narrow.SHIFT``).
 """
 
 from typing import Any

@@ -36,30 +36,43 @@ def emit_load_bfloat16(builder: Any, pointer: Any, upper: bool) -> Any:
     return builder.bitcast(bits, VECTOR)
 
 
+class _BFloat16(ir.Type):
+    """LLVM's type, which llvmlite does not have."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+
+# Names of LLVM's functions, and the types of the factors that they take.
+if LANES == 16:  # Intel's and AMD's VDPBF16PS and VPDPBUSD
+    _PAIRS = "llvm.x86.avx512bf16.dpbf16ps.512", INTEGERS
+    _BYTES = "llvm.x86.avx512.vpdpbusd.512", INTEGERS
+else:  # ARM's BFDOT and SDOT
+    _PAIRS = "llvm.aarch64.neon.bfdot.v4f32.v8bf16", ir.VectorType(_BFloat16(), 2 * LANES)
+    _BYTES = "llvm.aarch64.neon.sdot.v4i32.v16i8", ir.VectorType(ir.IntType(8), 4 * LANES)
+SHIFT = 128 if LANES == 16 else 0  # of 8-bit inputs: VPDPBUSD takes them without a sign
+
+
+def _emit_dot(builder: Any, name: str, factors: Any, a: Any, b: Any, c: Any) -> Any:
+    kind = ir.FunctionType(c.type, [c.type, factors, factors])
+    function = cgutils.get_or_insert_function(builder.module, kind, name)
+    return builder.call(function, [c, *(builder.bitcast(factor, factors) for factor in (a, b))])
+
+
 def emit_pairs(builder: Any, a: Any, b: Any, c: Any) -> Any:
     """Emit ``c + a[0] * b[0] + a[1] * b[1]`` where a lane of a and b holds two bfloat16.
 
-    Intel's and AMD's VDPBF16PS; only where :data:`.simd.PAIRS` says that there is one.
+    Only where :data:`.simd.PAIRS` says that there is an instruction.
     """
-    function = cgutils.get_or_insert_function(
-        builder.module,
-        ir.FunctionType(VECTOR, [VECTOR, INTEGERS, INTEGERS]),
-        "llvm.x86.avx512bf16.dpbf16ps.512",
-    )
-    return builder.call(function, [c, *(builder.bitcast(pair, INTEGERS) for pair in (a, b))])
+    return _emit_dot(builder, *_PAIRS, a, b, c)
 
 
 def emit_bytes(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    """Emit ``c`` plus four products of a lane: of bytes of a, unsigned, and of b, signed.
+    """Emit ``c`` plus four products of a lane: of bytes of a, shifted by SHIFT, and of b, signed.
 
-    Intel's and AMD's VPDPBUSD; only where :data:`.simd.BYTES` says that there is one.
+    Only where :data:`.simd.BYTES` says that there is an instruction.
     """
-    function = cgutils.get_or_insert_function(
-        builder.module,
-        ir.FunctionType(INTEGERS, [INTEGERS] * 3),
-        "llvm.x86.avx512.vpdpbusd.512",
-    )
-    return builder.call(function, [c, *(builder.bitcast(four, INTEGERS) for four in (a, b))])
+    return _emit_dot(builder, *_BYTES, a, b, c)
 
 
 @intrinsic
@@ -85,14 +98,14 @@ def store_bfloat16(_typing: Any, array: Any, offset: Any, value: Any) -> Any:
 
 @intrinsic
 def store_bytes(_typing: Any, array: Any, offset: Any, value: Any) -> Any:
-    """Store a vector of whole numbers from -127 to 127, plus 128, in a quarter of its floats.
+    """Store a vector of whole numbers from -127 to 127, plus SHIFT, in a quarter of its floats.
 
     A number beyond them, and NaN, gives some byte.
     """
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         whole = builder.fptosi(args[2], INTEGERS)
-        shifted = builder.add(whole, ir.Constant(INTEGERS, [128] * LANES))
+        shifted = builder.add(whole, ir.Constant(INTEGERS, [SHIFT] * LANES))
         short = ir.VectorType(ir.IntType(8), LANES)
         pointer = element_pointer(context, builder, signature.args[0], args[0], args[1])
         place = builder.bitcast(pointer, short.as_pointer())

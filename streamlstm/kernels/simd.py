@@ -19,6 +19,8 @@ from numba import config, types
 from numba.core import cgutils, codegen
 from numba.extending import intrinsic, models, overload, register_model
 
+from .arm import narrow_products
+
 
 def target() -> tuple[str, str]:
     """Return name and features of the processor that Numba compiles for, in LLVM's notation.
@@ -28,7 +30,10 @@ def target() -> tuple[str, str]:
     """
     name = binding.get_host_cpu_name() if config.CPU_NAME is None else config.CPU_NAME
     features = config.CPU_FEATURES
-    return name, codegen.get_host_cpu_features() if features is None else features
+    features = codegen.get_host_cpu_features() if features is None else features
+    if platform.machine() in ("aarch64", "arm64"):
+        features += "," + narrow_products(name, features, binding.get_process_triple())
+    return name, features
 
 
 def lanes(features: str) -> int:
@@ -40,13 +45,13 @@ def lanes(features: str) -> int:
 
 
 def has_pairs(features: str) -> bool:
-    """Tell whether such a processor adds products of pairs of bfloat16, in vectors of 16 lanes."""
-    return "+avx512bf16" in features.split(",") and lanes(features) == 16
+    """Tell whether such a processor adds products of pairs of bfloat16, in 16 lanes or ARM's 4."""
+    return {16: "+avx512bf16", 4: "+bf16"}.get(lanes(features)) in features.split(",")
 
 
 def has_bytes(features: str) -> bool:
-    """Tell whether such a processor adds products of four 8-bit integers, in 16 lanes."""
-    return "+avx512vnni" in features.split(",") and lanes(features) == 16
+    """Tell whether such a processor adds products of four 8-bit integers, in as many."""
+    return {16: "+avx512vnni", 4: "+dotprod"}.get(lanes(features)) in features.split(",")
 
 
 def has_halves(features: str) -> bool:
