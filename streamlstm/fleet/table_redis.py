@@ -101,7 +101,7 @@ class TableRedis:
         """
         with self._lock:
             found = self._fleet.members()
-            if time.monotonic() >= self._grace_until:
+            if not self._may_renew_yet:
                 gone = [each for each in found if not each.lives]
                 ended = {each for each in gone if self._fleet.expel(each.name, each.token)}
                 found = [each for each in found if each not in ended]
@@ -137,17 +137,22 @@ class TableRedis:
         """Wait for the workers: they could not renew their leases either."""
         self._grace_until = time.monotonic() + LEASE_SECONDS
 
+    @property
+    def _may_renew_yet(self) -> bool:
+        """Whether a worker without a lease may be one that could not renew it until now."""
+        until = max(self._grace_until, self._fleet.restored + LEASE_SECONDS)
+        return time.monotonic() < until
+
     def _look(self) -> None:
         """Renew the fleet's lease, and end the memberships of workers without one."""
         fleet = self._fleet
-        if not fleet.renew():
-            self._let_renew()
+        fleet.renew()
         fleet.complete_order(fleet.renew)
         members, now = fleet.members(), time.monotonic()
         if now - self._looked > LEASE_SECONDS / 2:  # Redis was gone, or did not answer
             self._let_renew()
         self._looked = now
-        if now < self._grace_until:
+        if self._may_renew_yet:
             return
         for member in members:
             if not member.lives:

@@ -139,8 +139,25 @@ def test_a_lease_that_has_ended_is_renewed_if_nobody_else_leads(machines: Machin
     a = machines.machine("a")
     assert a.lead(is_known=False)
     machines.end_lease(a)
-    assert a.renew()
+    a.renew()
     assert a.leader() is not None
+
+
+def test_whoever_begins_to_lead_knows_the_members_when_redis_loses_all(
+    machines: Machines, redis: Redis
+) -> None:
+    a, b = machines.machine("a"), machines.machine("b")
+    assert a.lead(is_known=False)
+    first = machines.table(a)
+    worker = machines.worker("a.w0", first.epoch)
+    worker.hold(range(wire.PARTITIONS), own_all(first, "a.w0"))
+    machines.end_lease(a)
+    assert b.lead(is_known=True)
+    with redis.client() as server:
+        server.flushall()
+    machines.table(b)._look()
+    assert b.members() == [Registered("a.w0", b.members()[0].token, lives=False)]
+    worker.commit([], PAIRS)
 
 
 def test_a_store_of_something_else_is_left_alone(machines: Machines, redis: Redis) -> None:

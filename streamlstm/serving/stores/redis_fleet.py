@@ -8,6 +8,7 @@ of its workers checks it first; so whoever was before commits nothing more.
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import threading
 import time
@@ -19,7 +20,7 @@ from .header import HEADER_KEY, decode_header
 from .owner import Owner
 from .redis_namespace import LEASE_SECONDS, RedisNamespace, State
 from .redis_ownership import LOOK_SECONDS, await_owner, next_epoch
-from .redis_scripts import EXPEL, RENEW_FLEET, RESTORE, WRITE_TABLE
+from .redis_scripts import EXPEL, MEMBERS, RENEW_FLEET, RESTORE, WRITE_TABLE
 from .redis_streams import RedisStreams
 from .store import FencedError
 
@@ -77,6 +78,9 @@ class RedisFleet(RedisStreams):
         The fleet's.
     stored : StoredTable
         As it was read or written last.
+    restored : float
+        When something was written again that Redis had lost, by the monotonic clock: the workers'
+        leases are lost as well then.
     """
 
     lease = LEASE_SECONDS
@@ -84,13 +88,14 @@ class RedisFleet(RedisStreams):
     def __init__(self, url: str, empty: StoredTable) -> None:
         super().__init__(url)
         self._empty = empty
-        self.epoch = 0
+        self.epoch, self.restored = 0, -math.inf
         self._more: dict[str, bytes] = {}  # that the fleet notes
         self._lock = threading.Lock()
-        self._members: dict[bytes, bytes] = {}
+        self._members: dict[bytes, bytes] = {}  # as Redis had them last
         register = self.space.writer.register_script
         self._renew, self._write = register(RENEW_FLEET), register(WRITE_TABLE)
         self._expel, self._restore = register(EXPEL), register(RESTORE)
+        self._list = register(MEMBERS)
 
     # --- ownership ---
 
@@ -137,9 +142,14 @@ class RedisFleet(RedisStreams):
     def _await_members(self) -> None:
         """Let the workers of a supervisor that has ended make their last commits."""
         deadline = time.monotonic() + FREE_SECONDS
-        while any(member.lives for member in self.members()) and time.monotonic() < deadline:
+        while self._has_live_members() and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)
         self._members = {}
+
+    def _has_live_members(self) -> bool:
+        """Tell whether a worker has a lease, of whatever fleet."""
+        members = self.space.writer.hgetall(self.space.members)
+        return any(each.lives for each in self._registered(members))
 
     def _write_all(self, state: bytes, owner: bytes) -> bool:
         """Write all that the fleet notes; False if state and owner are others than these."""
@@ -164,13 +174,8 @@ class RedisFleet(RedisStreams):
         said, *found = script(keys, [HEADER_KEY, prefix_of(self._state), *me, *args])
         return said.decode(), found
 
-    def renew(self) -> bool:
+    def renew(self) -> None:
         """Renew the fleet's lease; write again what Redis has lost of the fleet.
-
-        Returns
-        -------
-        bool
-            False if something was lost: the workers' leases as well, then.
 
         Raises
         ------
@@ -184,9 +189,8 @@ class RedisFleet(RedisStreams):
             said, found = self._call(self._renew, [space.order], self._ms)
             if said == "done" and int(found[0]) == self.stored.version:
                 space.count, space.ordered = found[1:]
-                return True
-            self._examine()
-            return False
+            else:
+                self._examine()
 
     def _examine(self) -> None:
         """Find out why what is there is not as expected, and write it again."""
@@ -212,6 +216,7 @@ class RedisFleet(RedisStreams):
             self.place,
         )
         self._write_all(found.state, found.owner)
+        self.restored = time.monotonic()
 
     # --- the table ---
 
@@ -241,17 +246,28 @@ class RedisFleet(RedisStreams):
     # --- members ---
 
     def members(self) -> list[Registered]:
-        """Return the workers that are members, and whether their leases run."""
-        space = self.space
+        """Return the workers that are members, and whether their leases run.
+
+        Raises
+        ------
+        StoreError
+            If Redis cannot be reached, or has lost what the fleet notes, members too.
+        """
         with self._lock, self.failing("read"):
-            found = space.writer.hgetall(space.members)
-            leases = [space.lease_of(name.decode()) for name in found]
-            lives = space.writer.mget(leases) if leases else []
-            self._members = found
-            return [
-                Registered(name.decode(), token, lease is not None)
-                for (name, token), lease in zip(found.items(), lives, strict=True)
-            ]
+            said, found = self._call(self._list, [])
+            if said != "done":
+                raise StoreError(f"{self.place}: has lost what the fleet notes.")
+            members = found[0]
+            self._members = dict(zip(members[::2], members[1::2], strict=True))
+            return self._registered(self._members)
+
+    def _registered(self, members: dict[bytes, bytes]) -> list[Registered]:
+        leases = [self.space.lease_of(name.decode()) for name in members]
+        lives = self.space.writer.mget(leases) if leases else []
+        return [
+            Registered(name.decode(), token, lease is not None)
+            for (name, token), lease in zip(members.items(), lives, strict=True)
+        ]
 
     def arrived(self) -> dict[int, int]:
         """Return partitions that have moved, and the epochs in which their owners have them all."""

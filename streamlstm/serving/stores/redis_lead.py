@@ -97,18 +97,19 @@ class RedisLead(RedisFleet):
         StoreError
             If Redis cannot be reached, or something else owns the store.
         """
-        if not is_known and any(member.lives for member in self.members()):
-            return False
         space = self.space
         with self.failing("written"):
+            if not is_known and self._has_live_members():
+                return False
             me = Owner.of_this_process(0, fleet=True)
-            keys = [space.streams, space.fleet, space.owner]
+            keys = [space.streams, space.fleet, space.owner, space.members]
             said, *rest = self._lead(keys, [HEADER_KEY, me.encode(), self._ms, self._about])
             if said == b"led":
                 return False
             if said == b"other":
                 return self._begin(is_known)
-        state, term, version, table, epochs = rest
+        state, term, version, table, epochs, members = rest
+        self._members = dict(zip(members[::2], members[1::2], strict=True))
         self._state, self._me = State.decode(state, self.place), me
         self.epoch, self.stored = self._state.epoch, StoredTable(int(version), table, epochs)
         self._note(term)

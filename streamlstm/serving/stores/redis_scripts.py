@@ -100,6 +100,14 @@ return {'done'}
 """
 )
 
+# Tells which workers are members, names and tokens; also whoever does not lead any more.
+MEMBERS = (
+    _OURS
+    + """
+return {'done', redis.call('HGETALL', members)}
+"""
+)
+
 # Ends a worker that has not renewed its lease, or is known to have ended.
 EXPEL = (
     _LED
@@ -131,7 +139,7 @@ return {'done'}
 
 # A machine begins to lead a fleet that goes on while nobody does: same state, next term.
 LEAD = """
-local streams, fleet, owner = unpack(KEYS)
+local streams, fleet, owner, members = unpack(KEYS)
 local key, me, lease, leader = unpack(ARGV)
 local state, now = redis.call('HGET', streams, key) or '', redis.call('GET', owner) or ''
 local of = redis.call('HGET', fleet, 'of')
@@ -141,7 +149,8 @@ redis.call('SET', owner, me, 'PX', lease)
 local term = redis.call('HINCRBY', fleet, 'term', 1)
 redis.call('HSET', fleet, 'leader', leader)
 local version, table = redis.call('HGET', fleet, 'version'), redis.call('HGET', fleet, 'table')
-return {'done', state, term, version, table, redis.call('HGET', fleet, 'epochs')}
+local epochs = redis.call('HGET', fleet, 'epochs')
+return {'done', state, term, version, table, epochs, redis.call('HGETALL', members)}
 """
 
 # A worker becomes a member; whoever had its name before is none any more.
