@@ -46,7 +46,7 @@ def test_narrow_products_are_used_at_the_width_that_they_have(
 
 
 def test_sums_of_narrow_products_stay_in_registers_of_arm(root: Path) -> None:
-    """Six streams by four vectors: 24 products a turn, four loads of weights, six of inputs."""
+    """Six streams by four vectors: 24 products a turn, and nothing on the stack."""
     command = [sys.executable, "-m", "tests.unit.arm_code"]
     code = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout
     for product, loops in (("bfdot", 1), ("sdot", 2)):
@@ -55,5 +55,4 @@ def test_sums_of_narrow_products_stay_in_registers_of_arm(root: Path) -> None:
         for block in blocks:
             inside = re.split(r"\tb\.\w+\t", block)[0]  # up to where it begins again
             assert inside.count(f"\t{product}\t") == 24
-            assert inside.count("\tld1r\t") == 6
             assert "sp" not in inside
