@@ -6,8 +6,9 @@
 As benchmarks.torture, with a fleet in place of the worker. Each round kills a worker, the
 supervisor, the gateway or a publisher with SIGKILL, stops a worker for a while, cuts connections,
 moves partitions, changes the number of workers, or changes the model of all of them and perhaps
-kills one meanwhile; or the store fails: Redis is killed or stopped for longer than leases run, the
-disk under folders of LMDB is full, or they are deleted under workers that live. Or all of it but
+kills one meanwhile; or the store fails: Redis is killed or stopped for longer than leases run, or
+loses everything under workers that have it in memory; the disk under folders of LMDB is full, or
+they are deleted under workers that live. Or all of it but
 the change of the model.
 
 With --ray the fleet is on three machines of a Ray cluster, each a session of processes here.

@@ -169,12 +169,12 @@ class FleetChaosRun(ChaosRun):
     def _kill_store(self) -> None:
         """Let the store fail for a while, in which other things happen."""
         seconds = self._random.uniform(0, self._random.choice((0.3, TROUBLE_SECONDS)))
-        kinds = ["full", "deleted"] if self._redis is None else ["killed", "stopped"]
+        kinds = ["full", "deleted"] if self._redis is None else ["killed", "stopped", "emptied"]
         kind = self._random.choice(kinds)
-        if kind == "deleted" and self._delete_store():
+        if (kind == "deleted" and self._delete_store()) or (kind == "emptied" and self._empty()):
             return
         fail = {"killed": self._redis_killed, "stopped": self._redis_stopped}
-        call = fail.get(kind, self._disk_full)
+        call = fail.get(kind, self._disk_full if self._redis is None else self._redis_killed)
         self._trouble = threading.Thread(target=call, args=(seconds,))
         self._trouble.start()
 
@@ -210,6 +210,31 @@ class FleetChaosRun(ChaosRun):
         shutil.rmtree(self._store.rename(self._folder / "gone"))  # the workers write meanwhile
         if not self._until(lambda: all(file.exists() for file in files)):
             raise ViolationError(f"the store was not written again:\n{self._fleet.stderr()}")
+        return True
+
+    def _empty(self) -> bool:
+        """Let Redis lose everything, and wait until the workers have written it again.
+
+        Only while they have all streams in memory: nobody else has them then.
+        """
+        if self._worker is None or self._redis is None:
+            return False
+        with self._redis.client() as server:
+
+            def stored() -> int:
+                return int(server.hlen("streamlstm:streams")) - 1
+
+            def in_memory() -> int:
+                return sum(each["streams"] or 0 for each in self._ask()["workers"])
+
+            if not self._until(
+                lambda: bool(self._ask()["settled"]) and in_memory() == stored() > 0, SETTLE_SECONDS
+            ):
+                return False
+            count = stored()
+            server.flushall()
+            if not self._until(lambda: stored() >= count):
+                raise ViolationError(f"Redis was not written again:\n{self._fleet.stderr()}")
         return True
 
     def _until(self, holds: Callable[[], bool], seconds: float = TIMEOUT) -> bool:
