@@ -90,6 +90,28 @@ def _usual_ctrl_c(_interruptible: None) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _failures_end_their_processes() -> Iterator[None]:
+    """Let a test that fails end the processes in whose ``with`` it is; it would wait for them."""
+    leave = subprocess.Popen.__exit__
+
+    def kill_and_leave(process: subprocess.Popen[Any], kind: Any, *error: Any) -> None:
+        if kind is not None:
+            process.kill()
+        leave(process, kind, *error)
+
+    subprocess.Popen.__exit__ = kill_and_leave  # type: ignore[method-assign]
+    yield
+    subprocess.Popen.__exit__ = leave  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True)
+def _slow_stores_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let services in tests wait for a slow disk or Redis; a test of their limits sets them."""
+    monkeypatch.setattr("streamlstm.serving.eviction.ROOM_SECONDS", 60.0)
+    monkeypatch.setattr("streamlstm.serving.stores.redis_namespace.READ_SECONDS", 10.0)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository."""

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -25,6 +26,8 @@ from streamlstm.errors import RemoteError, WorkerTimeoutError
 from ..contract.models import random_model
 from ..redis_server import Redis
 from .pull_socket import PullSocket
+
+Result = TypeVar("Result")
 
 FREE_PORTS = [
     part for name in ("router", "pull", "xpub") for part in (f"--{name}", "tcp://127.0.0.1:*")
@@ -170,14 +173,19 @@ def assert_same_state(client: Client, engine: Engine, stream: wire.StreamId) -> 
     assert without_producer(there) == without_producer(here)
 
 
-def exported(client: Client, stream: wire.StreamId) -> bytes:
-    """Export a stream; a worker waits a quarter of a second for Redis, then it is asked again."""
+def unless_busy(call: Callable[[], Result]) -> Result:
+    """Return what a call returns; it is made again while a worker's disk or Redis is slow."""
     while True:
         try:
-            return client.export_stream(stream)
+            return call()
         except RemoteError as error:
             if error.code != "busy":
                 raise
+
+
+def exported(client: Client, stream: wire.StreamId) -> bytes:
+    """Export a stream, however long the store takes."""
+    return unless_busy(lambda: client.export_stream(stream))
 
 
 def predicted(y: float) -> bytes:
