@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,12 @@ needs_redis = pytest.mark.skipif(redis_server() is None, reason="needs redis-ser
 
 class Redis(RedisServer):
     """A Redis at a socket in a folder, whose file can be brought back to an earlier time."""
+
+    def client(self) -> Any:
+        """Return a plain client of it; to be closed."""
+        import redis
+
+        return redis.Redis.from_url(self.url)
 
     def copy(self, to: Path) -> None:
         """Copy its file, which is complete after every command."""

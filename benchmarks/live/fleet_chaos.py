@@ -12,13 +12,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 from streamlstm import wire
 from streamlstm.client.client import Client
 from streamlstm.errors import BadValueError, StreamLSTMError
+from streamlstm.serving.stores.redis_namespace import RedisNamespace
 
 from .chaos import COMMITS_MS, FEW_SLOTS, STORE_KIND, ChaosRun, Publisher, ViolationError
 from .fleet import Fleet
@@ -219,10 +220,10 @@ class FleetChaosRun(ChaosRun):
         """
         if self._worker is None or self._redis is None:
             return False
-        with self._redis.client() as server:
+        with closing(RedisNamespace(self._redis.url, "")) as space:
 
             def stored() -> int:
-                return int(server.hlen("streamlstm:streams")) - 1
+                return int(space.writer.hlen(space.streams)) - 1
 
             def in_memory() -> int:
                 return sum(each["streams"] or 0 for each in self._ask()["workers"])
@@ -232,7 +233,7 @@ class FleetChaosRun(ChaosRun):
             ):
                 return False
             count = stored()
-            server.flushall()
+            space.writer.flushall()
             if not self._until(lambda: stored() >= count):
                 raise ViolationError(f"Redis was not written again:\n{self._fleet.stderr()}")
         return True

@@ -6,7 +6,7 @@ import socket
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 
 def redis_server() -> str | None:
@@ -84,12 +84,6 @@ class RedisServer:
         ):
             if not line:
                 raise SystemExit("redis-server did not start")
-
-    def client(self) -> Any:
-        """Return a plain client of it; to be closed."""
-        import redis
-
-        return redis.Redis.from_url(self.url)
 
     def alive(self) -> bool:
         """Return whether it runs."""

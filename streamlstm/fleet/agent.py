@@ -30,6 +30,7 @@ from .watch import hung, unready
 BEAT_SECONDS = 0.25  # between two words to the leader
 LEAVE_SECONDS = 30.0  # in which a machine hands over what it has, when it is asked to end
 TAKEN_SECONDS = 2 * SILENT_SECONDS  # in which whoever had a machine's name is given up
+STORE_SECONDS = 2.0  # for which the store may be out of reach at the start
 
 
 class Agent:
@@ -149,7 +150,8 @@ class Agent:
         leading = self._leading
         if self._office is not None and self._office.has_ended:
             self._close_office()
-        if (error := leading.error) is not None and not leading.is_known:
+        error, failing = leading.error, time.monotonic() - leading.failed_at
+        if error is not None and not leading.is_known and failing >= STORE_SECONDS:
             raise error
         if (table := leading.won()) is not None:
             self._log(f"machine {self._name} leads the fleet")

@@ -42,6 +42,8 @@ class Leading:
         when the table is closed.
     error : StoreError or None
         Why it cannot be told who leads.
+    failed_at : float
+        Since when that cannot be told, by the monotonic clock.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Leading:
         self.leader: Leader | None = None
         self.is_known = self.leads = False
         self.error: StoreError | None = None
+        self.failed_at = 0.0
         self._won: TableRedis | None = None
         self._led_at = self._looked = time.monotonic()
         self._closing = threading.Event()
@@ -72,8 +75,10 @@ class Leading:
                     _LOG.warning("%s: is there again", self._lead.place)
                 self.error = None
             except StoreError as error:
-                if self.error is None and self.is_known:
-                    _LOG.warning("%s", error)
+                if self.error is None:
+                    self.failed_at = time.monotonic()
+                    if self.is_known:
+                        _LOG.warning("%s", error)
                 self.error = error
             if before != (self.leader, self.error) or self._won is not None:
                 self._nudge()
