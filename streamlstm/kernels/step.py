@@ -37,6 +37,7 @@ from .products import TILE
 from .simd import LANES, load, load_first, store, store_first
 
 f32 = np.float32
+RUN = 2 * TILE  # rows of one stream that go through a layer before the next one takes them
 
 # The kernels by KIND: of a group of streams, and of a single stream.
 LAYERS = recurrent.LAYERS | feedforward.LAYERS | window.LAYERS | whole_window.LAYERS
@@ -151,6 +152,44 @@ def _step_row(task, fields, weights, program, X, Y, S, group, address, stream, r
     _scale_outputs(weights, program, X, Y, S, a, row, 1)
 
 
+@inlined
+def _goes_by_layers(program):
+    """Tell whether a layer can take several rows of one stream before the next one does."""
+    layer = int64(HEADER)
+    if program[layout.LAYERS] == 1:
+        return False
+    for _ in range(program[layout.LAYERS]):
+        kind = program[layer + layout.KIND]
+        if kind not in (layout.LSTM, layout.GRU) and not layout.DENSE <= kind <= layout.EMBEDDING:
+            return False
+        layer += ROW
+    return True
+
+
+@inlined
+def _step_rows(task, fields, weights, program, X, Y, S, group, address, first, count):
+    """Step one stream by some rows of X into those of Y, layer by layer.
+
+    A layer with a state takes them one after the other, one without takes them together.
+    """
+    a, o = int64(ROWS_AT), _begin(program, group, int64(0), count)
+    _scale_inputs(weights, program, X, S, a, first, count)
+    stride, layer = program[layout.STRIDE], int64(HEADER)
+    for _ in range(program[layout.LAYERS]):
+        kind = program[layer + layout.KIND]
+        together = kind >= layout.DENSE
+        group[layout.GROUP_COUNT] = count if together else int64(1)
+        kernel = fields[(layout.TASK_LAYERS if together else layout.TASK_SINGLES) + kind]
+        for m in range(int64(1) if together else count):
+            group[layout.GROUP_PARITY] = m & 1
+            group[layout.GROUP_INPUTS] = a + m * stride
+            group[layout.GROUP_OUTPUTS] = o + m * stride
+            call_at(kernel, task, layer, address, 0)
+        layer += ROW
+        a, o = o, a
+    _scale_outputs(weights, program, X, Y, S, a, first, count)
+
+
 @by_address
 def step_range(task, first, last, thread):
     """Step the streams ``first`` to ``last`` of a task's block once.
@@ -237,10 +276,18 @@ def step_run(task, slot, X, Y, times):
     fields, weights, program, inputs, results, S, group, address = _opened(task, int64(0))
     if fields[layout.TASK_BEFORE] == 0:
         group[layout.GROUP_LAST] = 1
-        for row in range(len(X)):
-            _step_row(
-                task, fields, weights, program, inputs, results, S, group, address, int64(0), row
-            )
+        if _goes_by_layers(program):
+            for first in range(0, len(X), RUN):
+                count = min(int64(RUN), len(X) - first)
+                _step_rows(
+                    task, fields, weights, program, inputs, results, S, group, address, first, count
+                )
+        else:
+            at = int64(0)
+            for row in range(len(X)):
+                _step_row(
+                    task, fields, weights, program, inputs, results, S, group, address, at, row
+                )
         return
     for _ in range(len(X)):
         call_at(function, task, int64(0), int64(1), int64(0))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamlstm import LSTM, Dense, Engine, Model, Online, sparse_seq
+from streamlstm import GRU, LSTM, Dense, Engine, Model, Online, sparse_seq
 from streamlstm.backends import cpu, work
 from streamlstm.engine import offline
 from streamlstm.errors import (
@@ -52,6 +52,18 @@ def test_a_run_longer_than_a_call_is_what_single_steps_are(
     assert run.export_stream("a") == one.export_stream("a")
     assert run.last_seq("a") == 50
     assert np.array_equal(run.last_prediction("a", 50), expected[-1])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("weights", ["float32", "float16", "bfloat16", "int8"])
+def test_layers_of_a_run_take_some_rows_in_turn(weights: str) -> None:
+    kinds = [LSTM(2, 40), Dense(40, 17, activation="relu"), GRU(17, 9), LSTM(9, 70), Dense(70, 3)]
+    model = random_model(kinds, scaled=True)
+    one, run = (Engine(model, 2, weights=weights, threads=1) for _ in range(2))
+    X = rows(75)
+    expected = [one.step("a", x) for x in X]
+    given = [run.run("a", part) for part in np.split(X, [31, 32])]
+    assert np.array_equal(np.concatenate(given), expected)
+    assert run.export_stream("a") == one.export_stream("a")
 
 
 def test_observations_of_a_run_are_counted_and_marked_as_changed() -> None:
