@@ -21,6 +21,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ import zmq
 
 from streamlstm import wire
 from streamlstm.client.client import Client
+from streamlstm.engine.partitions import partitions_of
 from streamlstm.loadtest import load
+from streamlstm.loadtest.load import LoadError
 
 from .harness import Row, parser, report, steps
 from .live.fleet import Answer, Fleet, Load, ids_of
@@ -46,6 +49,7 @@ MOVES = 6  # of each number of streams
 KILLS = 3  # of each number of streams
 BLOCK = 1_024  # streams of a call
 ROUNDS, TURN = 5, 2.0
+MOST_TURNS = 10  # until one in which no stream moves
 CONNECTIONS = 3  # to each worker, so that it never waits for the sender
 CORES = sorted(os.sched_getaffinity(0))[:2]
 TARGETS = {
@@ -175,37 +179,48 @@ class _Feeders:
     """A compiled thread for each worker of a fleet, which sends it the streams that it has."""
 
     def __init__(self, fleet: Fleet, sockets: Sockets) -> None:
+        self._fleet = fleet
         fleet.settle()
-        streams = [f"sensor-{n:06d}" for n in range(4_000)]
-        workers = fleet.workers().values()
-        self._processes = [psutil.Process(worker["pid"]) for worker in workers]
-        with Load(next(iter(workers))["router"], range(1)) as table:
-            from streamlstm.engine.partitions import partitions_of
-
-            routers = [table.router[p] for p in partitions_of(streams).tolist()]
-        pairs = list(zip(streams, routers, strict=True))
-        self._feeds = [
-            (
-                sockets.connect(zmq.DEALER, worker["router"]),
-                one_a_message([s for s, r in pairs if r == worker["router"]]),
-            )
-            for worker in workers
-            for _ in range(CONNECTIONS)
-        ]
+        self._routers = [worker["router"] for worker in fleet.workers().values()]
+        self._sockets = {
+            router: [sockets.connect(zmq.DEALER, router) for _ in range(CONNECTIONS)]
+            for router in self._routers
+        }
+        self._processes = [psutil.Process(each["pid"]) for each in fleet.workers().values()]
         for core, process in zip(CORES, self._processes, strict=False):
             for thread in process.threads():
                 os.sched_setaffinity(thread.id, {core})
         self._rest = set(CORES[len(self._processes) :]) or set(CORES)
 
+    def _feeds(self) -> list[tuple[Any, Any]]:
+        """Return sockets, and what each sends: the streams that its worker has now."""
+        self._fleet.settle()
+        streams = [f"sensor-{n:06d}" for n in range(4_000)]
+        with Load(self._routers[0], range(1)) as table:
+            routers = [table.router[p] for p in partitions_of(streams).tolist()]
+        pairs = list(zip(streams, routers, strict=True))
+        return [
+            (socket, one_a_message([s for s, r in pairs if r == router]))
+            for router, connected in self._sockets.items()
+            for socket in connected
+        ]
+
     def turn(self) -> dict[str, float]:
-        """Send for some seconds; return rates, and the processor time that each side took."""
+        """Send for some seconds; return rates, and the processor time that each side took.
+
+        Again, if the fleet has moved streams meanwhile to balance what its workers do.
+        """
+        for _ in range(MOST_TURNS):
+            with suppress(LoadError):
+                return self._turn(self._feeds())
+        raise SystemExit("the fleet goes on moving streams: nothing was measured")
+
+    def _turn(self, feeds: list[tuple[Any, Any]]) -> dict[str, float]:
         os.sched_setaffinity(0, self._rest)
         before = self._seconds()
         own, start = time.process_time(), time.perf_counter()
-        with ThreadPoolExecutor(len(self._feeds)) as pool:
-            asked = list(
-                pool.map(lambda feed: load.throughput(feed[0], feed[1], TURN), self._feeds)
-            )
+        with ThreadPoolExecutor(len(feeds)) as pool:
+            asked = list(pool.map(lambda feed: load.throughput(feed[0], feed[1], TURN), feeds))
         elapsed = time.perf_counter() - start
         generator = time.process_time() - own
         taken = sum(b - a for a, b in zip(before, self._seconds(), strict=True))
