@@ -180,11 +180,11 @@ class Prometheus:
         )  # fmt: skip
         assert self.process.stderr is not None
         self.place, said = "", ""
-        for line in self.process.stderr:
+        for line in self.process.stderr:  # two threads of Prometheus write them, in any order
             said += line
             if found := re.search(r'msg="Listening on" address=(\S+)', line):
                 self.place = found[1]
-            if "Server is ready" in line:
+            if self.place and "Server is ready" in said:
                 return
         raise AssertionError(said)
 
