@@ -220,10 +220,13 @@ class FleetChaosRun(ChaosRun):
         """
         if self._worker is None or self._redis is None:
             return False
-        with closing(RedisNamespace(self._redis.url, "")) as space:
+        with (
+            closing(RedisNamespace(self._redis.url, "")) as space,
+            space.client(TIMEOUT) as server,
+        ):
 
             def stored() -> int:
-                return int(space.writer.hlen(space.streams)) - 1
+                return int(server.hlen(space.streams)) - 1
 
             def in_memory() -> int:
                 return sum(each["streams"] or 0 for each in self._ask()["workers"])
@@ -233,7 +236,7 @@ class FleetChaosRun(ChaosRun):
             ):
                 return False
             count = stored()
-            space.writer.flushall()
+            server.flushall()
             if not self._until(lambda: stored() >= count):
                 raise ViolationError(f"Redis was not written again:\n{self._fleet.stderr()}")
         return True
