@@ -21,7 +21,6 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -210,10 +209,13 @@ class _Feeders:
 
         Again, if the fleet has moved streams meanwhile to balance what its workers do.
         """
+        said = ""
         for _ in range(MOST_TURNS):
-            with suppress(LoadError):
+            try:
                 return self._turn(self._feeds())
-        raise SystemExit("the fleet goes on moving streams: nothing was measured")
+            except LoadError as error:
+                said = str(error)
+        raise SystemExit(f"nothing was measured in {MOST_TURNS} turns: {said}")
 
     def _turn(self, feeds: list[tuple[Any, Any]]) -> dict[str, float]:
         os.sched_setaffinity(0, self._rest)

@@ -8,8 +8,7 @@ supervisor, the gateway or a publisher with SIGKILL, stops a worker for a while,
 moves partitions, changes the number of workers, or changes the model of all of them and perhaps
 kills one meanwhile; or the store fails: Redis is killed or stopped for longer than leases run, or
 loses everything under workers that have it in memory; the disk under folders of LMDB is full, or
-they are deleted under workers that live. Or all of it but
-the change of the model.
+they are deleted under workers that live. Or all of it but the change of the model.
 
 With --ray the fleet is on three machines of a Ray cluster, each a session of processes here.
 Machines are killed, or stopped and wake again; agents and Ray's head are killed; the rest as above.

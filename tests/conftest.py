@@ -100,9 +100,9 @@ def _failures_end_their_processes() -> Iterator[None]:
             process.kill()
         leave(process, kind, *error)
 
-    subprocess.Popen.__exit__ = kill_and_leave  # type: ignore[method-assign]
-    yield
-    subprocess.Popen.__exit__ = leave  # type: ignore[method-assign]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess.Popen, "__exit__", kill_and_leave)
+        yield
 
 
 @pytest.fixture(autouse=True)

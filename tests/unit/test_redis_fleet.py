@@ -135,26 +135,6 @@ def test_a_worker_whose_lease_has_ended_writes_nothing(redis: Redis, table: Tabl
     again.close()
 
 
-@pytest.mark.parametrize("found_by", ["a look at the members", "a change of the table"])
-def test_members_are_members_still_when_redis_has_lost_all(
-    redis: Redis, table: TableRedis, found_by: str
-) -> None:
-    store = member(redis, table)
-    store.hold(range(wire.PARTITIONS), owned(table, 0))
-    table._look()
-    with redis.client() as server:
-        server.flushall()
-    find = table.alive if found_by == "a look at the members" else lambda: owned(table, 1)
-    with pytest.raises(StoreError, match="lost"):
-        find()
-    table._look()
-    assert table.lost() == []
-    assert table.alive() == ["w0"]
-    assert store._renew()
-    store.commit([], records(1))
-    store.close()
-
-
 def test_workers_renew_their_leases_first_after_a_redis_that_did_not_answer(
     redis: Redis, table: TableRedis
 ) -> None:

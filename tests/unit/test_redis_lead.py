@@ -143,6 +143,28 @@ def test_a_lease_that_has_ended_is_renewed_if_nobody_else_leads(machines: Machin
     assert a.leader() is not None
 
 
+@pytest.mark.parametrize("found_by", ["a look at the members", "a change of the table"])
+def test_members_are_members_still_when_redis_has_lost_all(
+    machines: Machines, redis: Redis, monkeypatch: pytest.MonkeyPatch, found_by: str
+) -> None:
+    monkeypatch.setattr(table_redis, "LEASE_SECONDS", 60.0)
+    lead = machines.machine("a")
+    assert lead.lead(is_known=False)
+    table = machines.table(lead)
+    worker = machines.worker("a.w0", table.epoch)
+    worker.hold(range(wire.PARTITIONS), own_all(table, "a.w0"))
+    table._look()
+    with redis.client() as server:
+        server.flushall()
+    with pytest.raises(StoreError, match="lost"):
+        table.alive() if found_by == "a look at the members" else own_all(table, "b.w0")
+    table._look()
+    assert table.lost() == []
+    assert table.alive() == ["a.w0"]
+    assert worker._renew()
+    worker.commit([], PAIRS)
+
+
 def test_whoever_begins_to_lead_knows_the_members_when_redis_loses_all(
     machines: Machines, redis: Redis
 ) -> None:

@@ -257,9 +257,12 @@ class RedisFleet(RedisStreams):
             said, found = self._call(self._list, [])
             if said != "done":
                 raise StoreError(f"{self.place}: has lost what the fleet notes.")
-            members = found[0]
-            self._members = dict(zip(members[::2], members[1::2], strict=True))
+            self._know(found[0])
             return self._registered(self._members)
+
+    def _know(self, members: list[bytes]) -> None:
+        """Remember the members, names and tokens in turn, for when Redis loses them."""
+        self._members = dict(zip(members[::2], members[1::2], strict=True))
 
     def _registered(self, members: dict[bytes, bytes]) -> list[Registered]:
         leases = [self.space.lease_of(name.decode()) for name in members]

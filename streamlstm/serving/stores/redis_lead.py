@@ -109,7 +109,7 @@ class RedisLead(RedisFleet):
             if said == b"other":
                 return self._begin(is_known)
         state, term, version, table, epochs, members = rest
-        self._members = dict(zip(members[::2], members[1::2], strict=True))
+        self._know(members)
         self._state, self._me = State.decode(state, self.place), me
         self.epoch, self.stored = self._state.epoch, StoredTable(int(version), table, epochs)
         self._note(term)

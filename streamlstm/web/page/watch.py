@@ -99,9 +99,10 @@ class Watch:
         while True:
             try:
                 info = await client.info()
+                is_back = self.model is not None and self.problem is not None
                 is_new = self._meet(info["model"])
                 self.health = health.take(info) | {"asked": clock.time()}
-                if self.problem is not None and not is_new:
+                if is_back:
                     _LOG.warning("%s answers again", client.endpoint)
                 self.problem = None
                 if is_new:
